@@ -1,0 +1,50 @@
+//! Everything that can go wrong in this crate, as one enum.
+
+use crate::{Meter, Tick};
+
+/// Result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, what was allowed and what came.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A time signature that can't be read or isn't allowed here.
+    #[error("meter must be numerator/denominator with 1..=32 over 1, 2, 4, 8 or 16, got {got}")]
+    BadMeter { got: String },
+    /// A drum lane nobody knows; `hint` is empty or ", did you mean ...?".
+    #[error("drum lane must be one of {allowed}, got {got}{hint}")]
+    UnknownDrum { got: String, allowed: &'static str, hint: String },
+    /// Bytes that are no MIDI file at all.
+    #[error("not a MIDI file: {0}")]
+    NotMidi(&'static str),
+    /// A header field with a value nothing can be made of.
+    #[error("midi header at byte {at}: {message}")]
+    MidiHeader { at: usize, message: String },
+    /// A damaged track; `track` counts from 1, `at` is the byte position in the input.
+    #[error("track {track} at byte {at}: {message}")]
+    MidiTrack { track: usize, at: usize, message: &'static str },
+    /// Nothing to quantize.
+    #[error(
+        "score has no drum notes: drums are channel 9 (10 when counted from 1), {unmapped} notes there have no drum class"
+    )]
+    NoDrums { unmapped: usize },
+    /// A drum pattern has one metre.
+    #[error("meter must not change inside a drum pattern: {from} becomes {to} at tick {}, bar {bar}", at.0)]
+    MixedMeter { from: Meter, to: Meter, at: Tick, bar: u32 },
+    /// The metre has no whole number of sixteenths, or is not one drums are written in.
+    #[error("meter of a drum pattern must have denominator 2, 4, 8 or 16 and numerator 1..=32, got {got}")]
+    DrumMeter { got: Meter },
+    /// More bars than a pattern may have.
+    #[error("bars must be in 1..={max}, got {got}")]
+    TooManyBars { max: u32, got: u64 },
+    /// A number outside its range.
+    #[error("{name} must be in [{min}, {max}], got {got}")]
+    OutOfRange { name: &'static str, min: f64, max: f64, got: f64 },
+    /// Patterns that can't be joined or cut as asked.
+    #[error("{0}")]
+    Pattern(String),
+    /// A drawing that can't be made.
+    #[error("picture: {0}")]
+    Picture(String),
+}

@@ -1,0 +1,23 @@
+//! Music as data: time, notes, drum patterns, Standard MIDI Files.
+//!
+//! Nothing here knows a network, a token or a clock on the wall.
+//! Other crates see ticks only through [`Tick`], beats through [`Beat`] and seconds through [`Second`].
+#![forbid(unsafe_code)]
+
+pub mod drums;
+mod error;
+pub mod midi;
+pub mod pattern;
+pub mod picture;
+mod quantize;
+mod score;
+pub mod swing;
+pub mod text_grid;
+pub mod time;
+
+pub use drums::{DrumClass, DrumMap};
+pub use error::{Error, Result};
+pub use pattern::{DrumPattern, Hit};
+pub use quantize::{Grid, QuantizedDrums, quantize_drums, snap};
+pub use score::{Control, ControlKind, KeyChange, Note, Score, Track};
+pub use time::{Beat, Meter, MeterMap, Ppq, Second, TempoMap, Tick};

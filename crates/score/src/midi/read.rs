@@ -1,0 +1,51 @@
+//! Bytes to [`Score`]: walks the chunks, merges what all tracks share.
+//!
+//! Memory is bounded by the input's length: nothing is allocated by a length field.
+
+use super::{
+    chunks::{self, Division},
+    track::{Shared, TrackReader},
+};
+use crate::{Error, MeterMap, Result, Score, TempoMap, Tick};
+
+/// Reads a Standard MIDI File of format 0, 1 or 2 (whose patterns are put one after another).
+///
+/// Notes become one [`crate::Track`] per (chunk, channel, program at the note's start). A note-off, or a note-on
+/// of velocity 0, closes the oldest open note of its pitch; notes never closed and offs without a note are dropped.
+/// SMPTE times become ticks of the same length under a constant tempo.
+///
+/// Forgiven: a RIFF wrapper, junk around chunks, unknown chunks, wrong track counts and lengths, a missing
+/// end-of-track, running status kept across meta and system events.
+///
+/// # Errors
+/// [`Error::NotMidi`], [`Error::MidiHeader`] or [`Error::MidiTrack`] with the byte position.
+pub fn read(bytes: &[u8]) -> Result<Score> {
+    let header = chunks::header(bytes)?;
+    let (ppq, smpte_tempo) = match header.division {
+        Division::Ppq(ppq) => (ppq, None),
+        Division::Smpte { ppq, tempo } => (ppq, Some(tempo)),
+    };
+    let mut shared = Shared::default();
+    let mut reader = TrackReader::new();
+    let mut tracks = Vec::new();
+    let (mut at, mut index, mut start) = (header.end, 0, Tick(0));
+    while let Some(chunk) = chunks::next_track(bytes, at) {
+        let done = reader.read(bytes, chunk, start, &mut shared);
+        let done = done.map_err(|(at, message)| Error::MidiTrack { track: index + 1, at, message })?;
+        at = chunk.next.unwrap_or(done.at);
+        index += 1;
+        if header.format == 2 {
+            start = done.end;
+        }
+        reader.finish(&mut tracks);
+    }
+    if index == 0 {
+        return Err(Error::NotMidi("no track chunk (MTrk) after the header"));
+    }
+    let tempos = match smpte_tempo {
+        Some(tempo) => TempoMap::new(vec![(Tick(0), tempo)]),
+        None => TempoMap::new(shared.tempos),
+    };
+    shared.keys.sort_by_key(|key| key.at);
+    Ok(Score { ppq, tempos, meters: MeterMap::new(shared.meters), keys: shared.keys, tracks })
+}

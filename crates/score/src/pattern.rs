@@ -1,0 +1,189 @@
+//! A drum performance on a grid of sixteenths: what the drum model reads and writes.
+
+use crate::{DrumClass, Error, Meter, MeterMap, Note, Ppq, Result, Score, TempoMap, Tick, Track};
+use std::ops::Range;
+
+/// One stroke of one drum.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hit {
+    /// Sixteenth-note cell from the start of the pattern.
+    pub step: u32,
+    pub class: DrumClass,
+    /// `1..=127`
+    pub velocity: u8,
+    /// Microtiming in steps, `[-0.5, 0.5)`; positive is late.
+    pub offset: f32,
+}
+
+/// Hits in one metre and tempo, sorted by `(step, class, offset)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DrumPattern {
+    pub meter: Meter,
+    /// Quarter notes per minute.
+    pub tempo: f64,
+    pub bars: u32,
+    pub hits: Vec<Hit>,
+}
+
+/// Splits a place in steps into the nearest step and the offset from it, `[-0.5, 0.5)`.
+///
+/// A place half way belongs to the later step; places before `-0.5` become step 0, offset -0.5.
+pub fn split_position(position: f64) -> (u32, f32) {
+    let step = (position + 0.5).floor().clamp(0.0, f64::from(u32::MAX - 1));
+    let offset = (position - step).clamp(-0.5, 0.5) as f32;
+    // Narrowing to f32 can round up to the half that belongs to the next step.
+    if offset >= 0.5 { (step as u32 + 1, -0.5) } else { (step as u32, offset) }
+}
+
+impl Hit {
+    /// Place in steps from the start, offset included.
+    pub fn position(&self) -> f64 {
+        f64::from(self.step) + f64::from(self.offset)
+    }
+}
+
+impl DrumPattern {
+    /// The ticks per quarter [`DrumPattern::to_score`] uses: 120 ticks a step.
+    pub const PPQ: Ppq = Ppq::DEFAULT;
+
+    /// No hits yet.
+    pub fn empty(meter: Meter, tempo: f64, bars: u32) -> DrumPattern {
+        DrumPattern { meter, tempo, bars, hits: Vec::new() }
+    }
+
+    /// Sixteenths in the whole pattern.
+    pub fn steps(&self) -> u32 {
+        self.bars.saturating_mul(self.meter.steps_per_bar())
+    }
+
+    /// Sorts by `(step, class, offset)`, ties in their order.
+    pub fn sort(&mut self) {
+        self.hits.sort_by(order);
+    }
+
+    /// One drum track on channel 9 in General MIDI notes, 480 ticks per quarter.
+    ///
+    /// A note lasts a sixteenth or until the next one of its pitch. Onsets before the start move to tick 0.
+    pub fn to_score(&self) -> Score {
+        let ticks_per_step = f64::from(Self::PPQ.get()) / 4.0;
+        let mut notes: Vec<Note> = self
+            .hits
+            .iter()
+            .map(|hit| {
+                let onset = Tick((hit.position() * ticks_per_step).round() as u32);
+                let end = Tick(onset.0.saturating_add(ticks_per_step as u32));
+                Note { onset, end, pitch: hit.class.gm_pitch(), velocity: hit.velocity.clamp(1, 127) }
+            })
+            .collect();
+        notes.sort_by_key(|note| note.onset);
+        let mut next_onset = [Tick(u32::MAX); 128];
+        for note in notes.iter_mut().rev() {
+            let next = &mut next_onset[usize::from(note.pitch)];
+            note.end = note.end.min(*next);
+            *next = note.onset;
+        }
+        let track = Track { name: "Drums".into(), channel: 9, program: 0, notes, controls: Vec::new() };
+        Score {
+            ppq: Self::PPQ,
+            tempos: TempoMap::constant(self.tempo),
+            meters: MeterMap::constant(self.meter),
+            keys: Vec::new(),
+            tracks: vec![track],
+        }
+    }
+
+    /// This pattern followed by another one; the tempo stays this one's.
+    ///
+    /// # Errors
+    /// [`Error::Pattern`] when the metres differ, [`Error::TooManyBars`] when steps no longer fit.
+    pub fn concat(&self, other: &DrumPattern) -> Result<DrumPattern> {
+        if self.meter != other.meter {
+            let (mine, its) = (self.meter, other.meter);
+            return Err(Error::Pattern(format!(
+                "patterns to join must have one meter, got {mine} and {its}"
+            )));
+        }
+        let max = u32::MAX / self.meter.steps_per_bar().max(1);
+        let bars = u64::from(self.bars) + u64::from(other.bars);
+        if bars > u64::from(max) {
+            return Err(Error::TooManyBars { max, got: bars });
+        }
+        let start = self.steps();
+        let moved = other.hits.iter().map(|hit| Hit { step: hit.step.saturating_add(start), ..*hit });
+        let hits = self.hits.iter().copied().chain(moved).collect();
+        let mut joined = DrumPattern { bars: bars as u32, hits, ..*self };
+        joined.sort();
+        Ok(joined)
+    }
+
+    /// The bars of a range as a pattern of their own, steps counted from its first bar.
+    ///
+    /// # Errors
+    /// [`Error::Pattern`] unless the range is non-empty and inside `0..bars`.
+    pub fn slice_bars(&self, bars: Range<u32>) -> Result<DrumPattern> {
+        if bars.is_empty() || bars.end > self.bars {
+            let (start, end) = (bars.start, bars.end);
+            let message =
+                format!("bars to take must be a non-empty part of 0..{}, got {start}..{end}", self.bars);
+            return Err(Error::Pattern(message));
+        }
+        let length = self.meter.steps_per_bar();
+        let steps = bars.start.saturating_mul(length)..bars.end.saturating_mul(length);
+        let inside = self.hits.iter().filter(|hit| steps.contains(&hit.step));
+        let hits = inside.map(|hit| Hit { step: hit.step - steps.start, ..*hit }).collect();
+        Ok(DrumPattern { bars: bars.end - bars.start, hits, ..*self })
+    }
+}
+
+/// The order hits are kept in.
+pub(crate) fn order(left: &Hit, right: &Hit) -> std::cmp::Ordering {
+    let key = |hit: &Hit| (hit.step, hit.class);
+    key(left).cmp(&key(right)).then(left.offset.total_cmp(&right.offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hit(step: u32, class: DrumClass, offset: f32) -> Hit {
+        Hit { step, class, velocity: 100, offset }
+    }
+
+    fn pattern(bars: u32, hits: Vec<Hit>) -> DrumPattern {
+        DrumPattern { hits, ..DrumPattern::empty(Meter::COMMON, 96.0, bars) }
+    }
+
+    #[test]
+    fn notes_of_one_pitch_never_overlap_and_never_start_before_zero() {
+        let kicks = vec![
+            hit(0, DrumClass::Kick, -0.4),
+            hit(1, DrumClass::Kick, -0.25),
+            hit(1, DrumClass::Snare, 0.0),
+        ];
+        let score = pattern(1, kicks).to_score();
+        let spans: Vec<_> = score.tracks[0].notes.iter().map(|n| (n.onset.0, n.end.0, n.pitch)).collect();
+        assert_eq!(spans, [(0, 90, 36), (90, 210, 36), (120, 240, 38)]);
+        assert!(score.tracks[0].is_drums());
+        assert_eq!(score.tempos.bpm_at(Tick(0)).round(), 96.0);
+    }
+
+    #[test]
+    fn cutting_and_joining_gives_the_whole() {
+        let whole = pattern(3, (0..48).map(|step| hit(step, DrumClass::Ride, 0.1)).collect());
+        let parts = [whole.slice_bars(0..1), whole.slice_bars(1..3)].map(|part| part.expect("inside"));
+        assert_eq!(parts[0].concat(&parts[1]), Ok(whole.clone()));
+        for bad in [1..1, 2..4] {
+            assert!(whole.slice_bars(bad).is_err());
+        }
+        let waltz = DrumPattern::empty("3/4".parse().expect("valid"), 96.0, 1);
+        assert!(whole.concat(&waltz).is_err());
+    }
+
+    #[test]
+    fn half_way_belongs_to_the_later_step() {
+        assert_eq!(split_position(2.5), (3, -0.5));
+        assert_eq!(split_position(2.25), (2, 0.25));
+        assert_eq!(split_position(-9.0), (0, -0.5));
+        assert_eq!(split_position(2.499_999_999_999), (3, -0.5));
+    }
+}

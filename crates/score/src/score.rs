@@ -1,0 +1,120 @@
+//! A piece of music: tracks of notes over maps of tempo, metre and key.
+//!
+//! Written and read by [`crate::midi`]. Ticks of all tracks count from the same start.
+
+use crate::{MeterMap, Ppq, Second, TempoMap, Tick};
+
+/// A whole piece.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Score {
+    pub ppq: Ppq,
+    pub tempos: TempoMap,
+    pub meters: MeterMap,
+    /// Sorted by tick.
+    pub keys: Vec<KeyChange>,
+    pub tracks: Vec<Track>,
+}
+
+/// Notes and controls of one channel and program.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Track {
+    pub name: String,
+    /// `0..16`; 9 is drums.
+    pub channel: u8,
+    /// General MIDI program of all these notes, `0..128`.
+    pub program: u8,
+    /// In playing order: sorted by onset, ties in the order of the file.
+    pub notes: Vec<Note>,
+    /// Sorted by tick.
+    pub controls: Vec<Control>,
+}
+
+/// One sounding note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Note {
+    pub onset: Tick,
+    /// Not before `onset`.
+    pub end: Tick,
+    /// `0..128`, 60 = middle C = C4.
+    pub pitch: u8,
+    /// `1..=127`
+    pub velocity: u8,
+}
+
+/// A channel event that is no note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Control {
+    pub at: Tick,
+    pub kind: ControlKind,
+}
+
+/// All values are `0..128` but the bend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ControlKind {
+    ControlChange {
+        number: u8,
+        value: u8,
+    },
+    ProgramChange {
+        program: u8,
+    },
+    /// `-8192..=8191`, 0 = centre.
+    PitchBend {
+        value: i16,
+    },
+    ChannelPressure {
+        value: u8,
+    },
+    PolyPressure {
+        pitch: u8,
+        value: u8,
+    },
+}
+
+/// A key signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyChange {
+    pub at: Tick,
+    /// `-7..=7`; negative counts flats.
+    pub sharps: i8,
+    pub minor: bool,
+}
+
+impl Track {
+    /// Whether this is the percussion channel, 9.
+    pub fn is_drums(&self) -> bool {
+        self.channel == 9
+    }
+
+    /// The last tick of any note or control.
+    pub fn end(&self) -> Tick {
+        let notes = self.notes.iter().map(|note| note.end);
+        notes.chain(self.controls.iter().map(|control| control.at)).max().unwrap_or_default()
+    }
+}
+
+impl Score {
+    /// The end of the last note, tick 0 without notes.
+    pub fn end(&self) -> Tick {
+        self.tracks.iter().flat_map(|track| &track.notes).map(|note| note.end).max().unwrap_or_default()
+    }
+
+    /// Playing time up to the end of the last note.
+    pub fn duration(&self) -> Second {
+        self.tempos.seconds_at(self.end(), self.ppq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duration_follows_the_tempo() {
+        let note = Note { onset: Tick(0), end: Tick(960), pitch: 60, velocity: 90 };
+        let track = Track { notes: vec![note], ..Track::default() };
+        let score = Score { tempos: TempoMap::constant(60.0), tracks: vec![track], ..Score::default() };
+        assert_eq!((score.end(), score.duration()), (Tick(960), Second(2.0)));
+        assert_eq!(Score::default().duration(), Second(0.0));
+    }
+}

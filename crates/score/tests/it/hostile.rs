@@ -1,0 +1,82 @@
+//! Damaged files: an error or a score, never a panic; and every score read is one we can write.
+
+use crate::test_files;
+use partita_score::{DrumMap, midi, quantize_drums};
+
+/// Damaged copies per file.
+const CASES: u64 = 2000;
+
+/// A small deterministic generator (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit.max(1) as u64) as usize
+    }
+}
+
+fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
+    for _ in 0..1 + random.below(6) {
+        let at = random.below(bytes.len());
+        let (value, count) = (random.next() as u8, random.below(9));
+        match random.below(7) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, value),
+            2 => drop(bytes.drain(at..(at + count).min(bytes.len()))),
+            3 => bytes.extend_from_within(at..(at + count).min(bytes.len())),
+            4 if !bytes.is_empty() => bytes[at] ^= 1 << (value & 7),
+            5 if !bytes.is_empty() => bytes[at] = [0, 0x7f, 0x80, 0xff, 0x90, 0xf0][count % 6],
+            _ if !bytes.is_empty() => bytes[at] = value,
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn damaged_files_never_panic_and_what_is_read_can_be_written() {
+    let (mut good, mut bad) = (0, 0);
+    for (index, (name, original)) in test_files("").into_iter().enumerate() {
+        let mut random = Random(index as u64);
+        for case in 0..CASES {
+            let mut bytes = original.clone();
+            damage(&mut bytes, &mut random);
+            let Ok(score) = midi::read(&bytes) else {
+                bad += 1;
+                continue;
+            };
+            good += 1;
+            assert_eq!(midi::read(&midi::write(&score)).as_ref(), Ok(&score), "{name}, case {case}");
+            assert!(midi::read(&midi::write_format0(&score)).is_ok(), "{name}, case {case}");
+            let _ = quantize_drums(&score, DrumMap::Td11);
+            assert!(score.duration().0.is_finite());
+        }
+    }
+    assert!(good > 1000 && bad > 1000, "{good} good, {bad} bad: the damage is one-sided");
+}
+
+#[test]
+fn every_beginning_of_a_file_is_read_or_refused() {
+    for (_, bytes) in test_files("") {
+        for length in 0..bytes.len() {
+            let _ = midi::read(&bytes[..length]);
+        }
+    }
+}
+
+#[test]
+fn many_open_notes_of_one_pitch_take_linear_time() {
+    let count = 200_000;
+    let mut events = [0, 0x90, 60, 100].to_vec();
+    events.extend([0, 60, 100].repeat(count - 1));
+    events.extend([0, 60, 0].repeat(count));
+    let length = (events.len() as u32).to_be_bytes();
+    let bytes = [b"MThd\0\0\0\x06\0\0\0\x01\0\x60MTrk".as_slice(), &length, &events].concat();
+    assert_eq!(midi::read(&bytes).expect("valid").tracks[0].notes.len(), count);
+}
