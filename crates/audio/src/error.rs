@@ -1,0 +1,48 @@
+//! Everything that can go wrong between a score and a sound file.
+
+/// Errors of the audio crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The sample rate is outside what the voice can render.
+    #[error("sample_rate must be in {min}..={max} Hz, got {got}")]
+    SampleRate { min: u32, max: u32, got: u32 },
+    /// The score has no note to play.
+    #[error("score must hold at least one note, got none: it would render to silence")]
+    EmptyScore,
+    /// The score lasts longer than one render may.
+    #[error("score must last at most {max_seconds} seconds, got {got_seconds:.0}")]
+    TooLong { max_seconds: u32, got_seconds: f64 },
+    /// The tail asked for is not a length of time.
+    #[error("tail must be in 0..={max_seconds} seconds, got {got}")]
+    Tail { max_seconds: u32, got: f64 },
+    /// The loudness target is out of range.
+    #[error("loudness must be in -60..=0 LUFS, got {got}")]
+    Loudness { got: f64 },
+    /// The true-peak ceiling is out of range.
+    #[error("ceiling must be in -40..=0 dBFS, got {got}")]
+    Ceiling { got: f64 },
+    /// Channels of different lengths, or too many, or none.
+    #[error("pcm must have 1..=8 channels of equal length, got lengths {lengths:?}")]
+    Channels { lengths: Vec<usize> },
+    /// The audio holds nothing that can be measured.
+    #[error("pcm must hold at least 400 ms of sound louder than -70 LUFS, got none")]
+    Silence,
+    /// No built-in kit has this name.
+    #[error("kit must be one of 808, 909, acoustic, got {got:?}")]
+    UnknownKit { got: String },
+    /// A WAV file that breaks the format or uses a part of it that is not read.
+    #[error("wav {what} must be {allowed}, got {got}")]
+    Wav { what: &'static str, allowed: &'static str, got: String },
+    /// A SoundFont that breaks the format.
+    #[error("soundfont {what} must be {allowed}, got {got}")]
+    SoundFont { what: &'static str, allowed: &'static str, got: String },
+    /// Reading or writing failed.
+    #[error("cannot {action} {name}: {source}")]
+    Io {
+        /// `read` or `write`.
+        action: &'static str,
+        /// What was being read or written.
+        name: String,
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,6 @@
+//! The audio crate from outside: what a listener and a meter would check.
+
+mod drums;
+mod helpers;
+mod score;
+mod soundfont;
