@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod drums;
+pub mod edit;
 mod error;
 pub mod midi;
 pub mod pattern;

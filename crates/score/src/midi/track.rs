@@ -184,6 +184,8 @@ impl TrackReader {
             track.name = text(&self.name);
             if self.open_count > 0 {
                 track.notes.retain(|note| note.end != OPEN);
+                // Without its notes, a program change at the start may have become the track's own program.
+                track.controls = absorb(std::mem::take(&mut track.controls), track.program);
             }
         }
         into.append(&mut self.tracks);

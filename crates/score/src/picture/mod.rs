@@ -6,11 +6,13 @@
 mod drawing;
 mod drum_grid;
 mod font;
+mod line_chart;
 mod piano_roll;
 mod raster;
 
 pub use drawing::{Color, Drawing};
 pub use drum_grid::drum_grid;
+pub use line_chart::{Line, LineChart, line_chart};
 pub use piano_roll::piano_roll;
 
 use crate::{DrumPattern, Result, Score};

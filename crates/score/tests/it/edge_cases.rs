@@ -70,6 +70,13 @@ fn programs_of_a_channel_become_tracks_with_their_controls() {
     assert_eq!(score.tracks[2].controls, [change(35, 1, 2)]);
 }
 
+#[test]
+fn a_program_beside_a_note_that_never_ends_is_said_once() {
+    let bytes = *b"MThd\0\0\0\x06\0\0\0\x01\0\x60MTrk\0\0\0\x0b\0\x90\x3c\x40\0\xc0\x05\0\xff\x2f\0";
+    let score = midi::read(&bytes).expect("reads");
+    assert_eq!(midi::read(&midi::write(&score)).expect("reads back"), score);
+}
+
 fn fails(bytes: &[u8], expected: &str) {
     let error = midi::read(bytes).expect_err("not a proper file").to_string();
     assert_eq!(error, expected);
