@@ -1,0 +1,5 @@
+//! Tests of the public API.
+
+mod decoding;
+mod golden;
+mod vectors;
