@@ -20,8 +20,9 @@ pub struct MatMut<'a> {
 
 fn check(len: usize, rows: usize, columns: usize, row_stride: usize, column_stride: usize) {
     assert!(rows > 0 && columns > 0, "matrix must not be empty, got {rows} x {columns}");
-    let last = (rows - 1) * row_stride + (columns - 1) * column_stride;
-    assert!(last < len, "matrix {rows} x {columns} needs {} numbers, got {len}", last + 1);
+    let end = |count: usize, stride: usize| (count - 1).checked_mul(stride);
+    let last = end(rows, row_stride).zip(end(columns, column_stride)).and_then(|(a, b)| a.checked_add(b));
+    assert!(last.is_some_and(|last| last < len), "matrix {rows} x {columns} does not fit {len} numbers");
 }
 
 impl<'a> Mat<'a> {

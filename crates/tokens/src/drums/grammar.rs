@@ -29,14 +29,14 @@ pub struct Constraints {
     /// Drums that may sound, by class index.
     pub lanes: [bool; 9],
     pub velocities: RangeInclusive<u8>,
+    /// Hits a bar may have, at most; what the context has room for.
+    pub hits_per_bar: u32,
     /// At least one hit must come (otherwise silence is an answer too).
     pub sounding: bool,
 }
 
 /// Hits of one drum in one cell, at most: flams and rolls, without end.
 const STROKES_PER_CELL: u32 = 3;
-/// Hits of one bar, at most: twice the busiest bar of the Groove set, and little enough for any context.
-const HITS_PER_BAR: u32 = 120;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -195,7 +195,7 @@ impl Grammar {
 
     fn between(&self, allow: &mut impl FnMut(Token)) {
         let bar = self.bars as usize - 1;
-        if !self.constraints.open[bar] || self.hits - self.hits_before_bar >= HITS_PER_BAR {
+        if !self.constraints.open[bar] || self.hits - self.hits_before_bar >= self.constraints.hits_per_bar {
             return self.end_of_bar(allow);
         }
         let steps = self.constraints.excerpt.steps_per_bar;

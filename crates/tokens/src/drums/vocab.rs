@@ -124,13 +124,18 @@ pub fn offset_value(bin: u32) -> f32 {
 
 /// Bin of a tempo in beats per minute, clamped to `40..=300`.
 pub fn tempo_bin(tempo: f64) -> u32 {
-    let place = (tempo / 40.0).ln() / (300.0f64 / 40.0).ln();
-    ((place * f64::from(TEMPOS)) as i64).clamp(0, i64::from(TEMPOS) - 1) as u32
+    /// The 24th root of 300 / 40: multiplying gives the same edges on every machine, logarithms need not.
+    const RATIO: f64 = 1.0875791821718421;
+    let (mut bin, mut edge) = (0, 40.0 * RATIO);
+    while bin + 1 < TEMPOS && tempo >= edge {
+        (bin, edge) = (bin + 1, edge * RATIO);
+    }
+    bin
 }
 
 /// Bin of a density in hits a sixteenth: upper edges 0.5, 0.7, 0.9, 1.1, 1.3, 1.55, 1.9.
 ///
-/// The edges are near the octiles of two-bar windows of the Groove training split.
+/// Two-bar windows of the Groove training split have their octiles at 0.8, 0.9, 1.1, 1.2, 1.4, 1.6 and 1.8.
 pub fn density_bin(hits_per_step: f64) -> u32 {
     [0.5, 0.7, 0.9, 1.1, 1.3, 1.55, 1.9].iter().filter(|&&edge| hits_per_step >= edge).count() as u32
 }

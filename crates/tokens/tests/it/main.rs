@@ -33,6 +33,7 @@ fn free(steps_per_bar: u32) -> Constraints {
         open: vec![true; BARS as usize],
         lanes: [true; 9],
         velocities: 1..=127,
+        hits_per_bar: 120,
         sounding: false,
     }
 }
