@@ -1,0 +1,33 @@
+//! Everything that can be wrong with a request or a drummer's weights.
+
+use partita_tokens::drums;
+
+/// One line each: the field, what is allowed, what came.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{field} must be in {allowed}, got {got}")]
+    Range { field: &'static str, allowed: String, got: String },
+    #[error("style {got:?} is not known{hint}; `partita styles list` shows all {count}")]
+    UnknownStyle { got: String, hint: String, count: usize },
+    #[error("profile {name}: base must be one of {allowed}, got {got:?}")]
+    MissingBase { name: String, allowed: String, got: String },
+    #[error("profile {name}: {message}")]
+    Profile { name: String, message: String },
+    #[error("{0}")]
+    Grammar(#[from] drums::Error),
+    #[error("weights of {name} must have sha256 {expected}, got {got}; the file is cut short or changed")]
+    Tampered { name: String, expected: String, got: String },
+    #[error("model {name}: {message}")]
+    Model { name: String, message: String },
+    #[error("bar {bar} holds {hits} hits, more than the model can read at once")]
+    Crowded { bar: u32, hits: usize },
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and texts are passed as they come")]
+    pub(crate) fn range(field: &'static str, allowed: impl ToString, got: impl ToString) -> Error {
+        Error::Range { field, allowed: allowed.to_string(), got: got.to_string() }
+    }
+}

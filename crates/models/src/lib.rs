@@ -1,0 +1,6 @@
+//! One folder a model family: its configuration, its network and how it turns a request into music.
+//!
+//! Networks see ids and tensors only; what they mean is told by `tokens` and `score`.
+#![forbid(unsafe_code)]
+
+pub mod drums;
