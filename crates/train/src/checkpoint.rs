@@ -1,0 +1,218 @@
+//! Checkpoints: weights in HF's GPT-2 layout, and what a run needs to go on.
+//!
+//! A folder holds `model.safetensors` (f16) with `model.json`, the best by validation so far, and
+//! `checkpoint.safetensors` (weights, AdamW's moments, and in its metadata step, settings and points), which
+//! a resumed run reads. Every file is written
+//! beside and renamed, the checkpoint last: after a kill at any time a resumed run repeats what was lost.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use partita_models::drums::DrumsConfig;
+use partita_tokens::drums::VOCAB;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::groove::Groove;
+use crate::parameters::Parameters;
+use crate::run::{Point, Settings};
+
+/// Everything a run is at one step.
+pub struct State {
+    pub settings: Settings,
+    pub parameters: Parameters,
+    pub(crate) first: Vec<f32>,
+    pub(crate) second: Vec<f32>,
+    pub step: u32,
+    pub points: Vec<Point>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateFile {
+    settings: Settings,
+    step: u32,
+    points: Vec<Point>,
+}
+
+/// Why a checkpoint cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot {verb} {}: {source}", path.display())]
+    File { verb: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{}: {message}", path.display())]
+    Content { path: PathBuf, message: String },
+}
+
+impl State {
+    pub(crate) fn new(settings: Settings) -> State {
+        let parameters = Parameters::new(settings.shape, settings.seed);
+        let zeros = vec![0.0; parameters.values.len()];
+        State { settings, parameters, first: zeros.clone(), second: zeros, step: 0, points: vec![] }
+    }
+}
+
+/// The configuration of a drummer of these sizes.
+pub fn drums_config(parameters: &Parameters, groove: &Groove) -> DrumsConfig {
+    let shape = parameters.shape;
+    debug_assert_eq!(shape.vocab, VOCAB as usize);
+    DrumsConfig {
+        family: DrumsConfig::FAMILY.into(),
+        tokens: DrumsConfig::TOKENS.into(),
+        vocab: shape.vocab,
+        context: shape.context,
+        width: shape.width,
+        layers: shape.layers,
+        heads: shape.heads,
+        styles: groove.styles.clone(),
+        tempos: (0..groove.styles.len()).map(|style| median_tempo(groove, style)).collect(),
+        sha256: String::new(),
+    }
+}
+
+fn median_tempo(groove: &Groove, style: usize) -> f64 {
+    let clips = |fills: bool| groove.clips.iter().filter(move |c| c.style == style && (fills || !c.fill));
+    let mut tempos: Vec<f64> = clips(false).map(|clip| clip.tempo).collect();
+    if tempos.is_empty() {
+        tempos = clips(true).map(|clip| clip.tempo).collect();
+    }
+    tempos.sort_by(f64::total_cmp);
+    tempos.get(tempos.len() / 2).copied().unwrap_or(100.0)
+}
+
+/// Writes the checkpoint of `state` into `folder`, which is made if need be.
+///
+/// # Errors
+/// [`Error::File`] if a file cannot be written; the old checkpoint then still stands.
+pub fn save(folder: &Path, state: &State, groove: &Groove) -> Result<(), Error> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::File {
+        verb: "make",
+        path: folder.into(),
+        source,
+    })?;
+    let file = StateFile { settings: state.settings, step: state.step, points: state.points.clone() };
+    let metadata = HashMap::from([("state".to_owned(), json(&file))]);
+    let parts =
+        [("weights.", &state.parameters.values), ("first.", &state.first), ("second.", &state.second)];
+    let best = state.points.iter().map(|point| point.validation).fold(f64::INFINITY, f64::min);
+    if state.points.last().is_none_or(|last| last.validation <= best) {
+        write_model(folder, &state.parameters, &drums_config(&state.parameters, groove), Float::F16)?;
+    }
+    write(&folder.join(CHECKPOINT), &serialize(&state.parameters, &parts, Float::F32, Some(metadata)))
+}
+
+/// Writes `model.safetensors` and `model.json`, the form in which a model ships.
+///
+/// # Errors
+/// [`Error::File`] if a file cannot be written.
+pub fn write_model(
+    folder: &Path,
+    parameters: &Parameters,
+    config: &DrumsConfig,
+    float: Float,
+) -> Result<(), Error> {
+    let bytes = serialize(parameters, &[("", &parameters.values)], float, None);
+    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    write(&folder.join("model.safetensors"), &bytes)?;
+    write(&folder.join("model.json"), json(&DrumsConfig { sha256, ..config.clone() }).as_bytes())
+}
+
+/// The checkpoint in `folder`, or `None` if there is none.
+///
+/// # Errors
+/// A file that cannot be read, is cut short, or does not hold what it says.
+pub fn load(folder: &Path) -> Result<Option<State>, Error> {
+    let path = folder.join(CHECKPOINT);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(Error::File { verb: "read", path, source }),
+    };
+    let error = |message: String| Error::Content { path: path.clone(), message };
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| error(e.to_string()))?;
+    let text = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|m| m.get("state"))
+        .ok_or_else(|| error("no state in its metadata".into()))?;
+    let file: StateFile = serde_json::from_str(text).map_err(|e| error(e.to_string()))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| error(e.to_string()))?;
+    let mut parameters = Parameters::zeros(file.settings.shape);
+    let read = |prefix: &str| -> Result<Vec<f32>, Error> {
+        let mut values = vec![0.0; parameters.values.len()];
+        for tensor in &parameters.tensors {
+            let name = format!("{prefix}{}", tensor.name);
+            let view = tensors.tensor(&name).map_err(|e| error(format!("{name}: {e}")))?;
+            if view.dtype() != Dtype::F32 || view.shape() != tensor.shape {
+                return Err(error(format!(
+                    "{name} must be f32 {:?}, got {:?} {:?}",
+                    tensor.shape,
+                    view.dtype(),
+                    view.shape()
+                )));
+            }
+            for (value, bytes) in values[tensor.range.clone()].iter_mut().zip(view.data().chunks_exact(4)) {
+                *value = f32::from_le_bytes(bytes.try_into().expect("four bytes"));
+            }
+        }
+        Ok(values)
+    };
+    let (weights, first, second) = (read("weights.")?, read("first.")?, read("second.")?);
+    parameters.values = weights;
+    Ok(Some(State {
+        settings: file.settings,
+        parameters,
+        first,
+        second,
+        step: file.step,
+        points: file.points,
+    }))
+}
+
+const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// How weights are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Float {
+    F32,
+    F16,
+}
+
+fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string_pretty(value).expect("plain data") + "\n"
+}
+
+fn serialize(
+    parameters: &Parameters,
+    parts: &[(&str, &Vec<f32>)],
+    float: Float,
+    metadata: Option<HashMap<String, String>>,
+) -> Vec<u8> {
+    let to_bytes = |values: &[f32]| -> Vec<u8> {
+        match float {
+            Float::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Float::F16 => values.iter().flat_map(|x| half::f16::from_f32(*x).to_le_bytes()).collect(),
+        }
+    };
+    let dtype = if float == Float::F32 { Dtype::F32 } else { Dtype::F16 };
+    let data: Vec<(String, &Vec<usize>, Vec<u8>)> = parts
+        .iter()
+        .flat_map(|(prefix, values)| {
+            parameters
+                .tensors
+                .iter()
+                .map(move |t| (format!("{prefix}{}", t.name), &t.shape, to_bytes(&values[t.range.clone()])))
+        })
+        .collect();
+    let views = data.iter().map(|(name, shape, bytes)| {
+        (name, TensorView::new(dtype, (*shape).clone(), bytes).expect("as many bytes as the shape says"))
+    });
+    safetensors::serialize(views, metadata).expect("views of our own")
+}
+
+/// Writes beside, then renames.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let beside = path.with_extension("partial");
+    let result = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+    result.map_err(|source| Error::File { verb: "write", path: path.into(), source })
+}

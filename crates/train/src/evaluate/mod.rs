@@ -1,0 +1,82 @@
+//! How good a drummer is on performances it never saw, beside honest baselines.
+
+mod copies;
+mod humanizing;
+mod ngram;
+
+use partita_models::drums::{Compute, Drummer};
+use serde::Serialize;
+
+pub use copies::{Copies, copies};
+pub use humanizing::{Humanizing, PlayedHit, humanizing, measure, perform_split};
+
+use crate::examples::covering;
+use crate::gpt::Example;
+use crate::groove::{Groove, Split};
+use ngram::Ngram;
+
+/// Likelihood of one split, in nats a hit (all tokens of the performance count: bars, positions, drums,
+/// velocities, offsets).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Likelihood {
+    pub split: &'static str,
+    pub hits: usize,
+    pub model: f64,
+    /// Token frequencies alone.
+    pub unigram: f64,
+    /// Interpolated n-grams up to [`NGRAM_ORDER`] tokens, of the style and of all styles (Witten-Bell).
+    pub style_ngram: f64,
+}
+
+/// Longest n-gram of the baseline.
+pub const NGRAM_ORDER: usize = 6;
+
+/// Why a measurement stopped.
+pub type Error = partita_models::drums::Error;
+
+/// Nats a hit of `split` under the model and both baselines, which learn from the training split.
+///
+/// # Errors
+/// What the model says; a data set with other styles than the model's is an error too.
+pub fn likelihood(
+    groove: &Groove,
+    drummer: &Drummer,
+    compute: &Compute,
+    split: Split,
+) -> Result<Likelihood, Error> {
+    let examples = covering(groove, split, drummer.config.context);
+    let hits: usize = examples.iter().map(Example::hits).sum();
+    let baseline = Ngram::learn(&covering(groove, Split::Train, drummer.config.context), NGRAM_ORDER);
+    let per_hit = |nats: f64| nats / hits as f64;
+    Ok(Likelihood {
+        split: split.name(),
+        hits,
+        model: per_hit(model_nats(drummer, compute, &examples)?),
+        unigram: per_hit(examples.iter().map(|e| baseline.nats(e, 1, false)).sum()),
+        style_ngram: per_hit(examples.iter().map(|e| baseline.nats(e, NGRAM_ORDER, true)).sum()),
+    })
+}
+
+/// Nats a hit under the model alone, for comparing precisions.
+///
+/// # Errors
+/// What the model says.
+pub fn nats_per_hit(
+    groove: &Groove,
+    drummer: &Drummer,
+    compute: &Compute,
+    split: Split,
+) -> Result<f64, Error> {
+    let examples = covering(groove, split, drummer.config.context);
+    let hits: usize = examples.iter().map(Example::hits).sum();
+    Ok(model_nats(drummer, compute, &examples)? / hits as f64)
+}
+
+fn model_nats(drummer: &Drummer, compute: &Compute, examples: &[Example]) -> Result<f64, Error> {
+    let mut total = 0.0;
+    for example in examples {
+        let nats = drummer.nats(compute, example.style, &example.inputs, &example.targets)?;
+        total += nats.iter().zip(&example.weights).map(|(n, w)| n * f64::from(*w)).sum::<f64>();
+    }
+    Ok(total)
+}
