@@ -8,8 +8,11 @@ use crate::{Error, Pcm, loudness};
 
 /// Highest true peak of a normalised render, dBFS: room for what lossy encoders add.
 pub const CEILING_DBFS: f64 = -1.0;
-/// Longest score that is rendered, seconds.
+/// Longest score that is rendered, seconds; less at high sample rates, see [`render`].
 pub const MAX_SECONDS: u32 = 3600;
+/// Most frames of one render, tail included. A normalised render takes 28 bytes a frame at its peak (the sound twice
+/// and the limiter's three curves): 1.9 GB.
+const MAX_FRAMES: u32 = 1 << 26;
 /// Longest tail, seconds.
 pub const MAX_TAIL: u32 = 60;
 
@@ -51,8 +54,12 @@ impl Default for RenderOptions {
 /// The same score and options give the same samples. Loudness needs 400 ms to be measured; a shorter
 /// render is brought to [`CEILING_DBFS`] peak instead.
 ///
+/// Score and tail together may take at most 67108864 frames (2^26), which keeps memory below 2 GB: 25 minutes at
+/// 44.1 kHz, 23 at 48 kHz, 5.8 at 192 kHz.
+///
 /// # Errors
-/// [`Error::EmptyScore`] without a note, [`Error::TooLong`] past [`MAX_SECONDS`], [`Error::SampleRate`],
+/// [`Error::EmptyScore`] without a note, [`Error::TooLong`] past [`MAX_SECONDS`] or past the frames, with the whole
+/// seconds that this sample rate and tail allow, [`Error::SampleRate`],
 /// [`Error::Tail`] and [`Error::Loudness`] for options out of range, [`Error::SoundFont`] if it fails while playing.
 pub fn render(score: &Score, options: &RenderOptions) -> Result<Pcm, Error> {
     let min = if matches!(options.voice, Voice::SoundFont(_)) { 16_000 } else { 8000 };
@@ -74,13 +81,16 @@ pub fn render(score: &Score, options: &RenderOptions) -> Result<Pcm, Error> {
     let end =
         score.tracks.iter().flat_map(|track| track.notes.iter().map(|note| note.end.max(note.onset))).max();
     let Second(end) = score.tempos.seconds_at(end.unwrap_or_default(), score.ppq);
-    if end.is_nan() || end > f64::from(MAX_SECONDS) {
-        return Err(Error::TooLong { max_seconds: MAX_SECONDS, got_seconds: end });
+    let max_seconds = max_seconds(options.sample_rate, tail);
+    if end.is_nan() || end > f64::from(max_seconds) {
+        // Never the allowed number for a fraction of a second too much.
+        let got_seconds = if end.round() <= f64::from(max_seconds) { end.ceil() } else { end };
+        return Err(Error::TooLong { max_seconds, got_seconds });
     }
     let frames = ((end + tail) * clock.sample_rate) as usize + 1;
     let channels = match &options.voice {
-        Voice::Kit(kit) => render_built_in(&clock, *kit, frames).to_vec(),
-        Voice::SoundFont(font) => soundfont::play(font, &clock, frames, options.sample_rate)?.to_vec(),
+        Voice::Kit(kit) => render_built_in(&clock, *kit, frames).into(),
+        Voice::SoundFont(font) => soundfont::play(font, &clock, frames, options.sample_rate)?.into(),
     };
     let mut pcm = Pcm { sample_rate: options.sample_rate, channels };
     if let Some(target) = options.loudness {
@@ -91,6 +101,13 @@ pub fn render(score: &Score, options: &RenderOptions) -> Result<Pcm, Error> {
         }
     }
     Ok(pcm)
+}
+
+/// Whole seconds a score may last so that it and its tail keep to [`MAX_FRAMES`]. `tail`: `0..=60`.
+fn max_seconds(sample_rate: u32, tail: f64) -> u32 {
+    // One frame less, because a render ends with the frame its last moment falls in.
+    let seconds = f64::from(MAX_FRAMES - 1) / f64::from(sample_rate) - tail;
+    (seconds as u32).min(MAX_SECONDS)
 }
 
 /// Turns ticks into frames.
@@ -179,4 +196,41 @@ fn tone_notes(clock: &Clock, track: &Track, frames: usize) -> Vec<ToneNote> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use partita_score::TempoMap;
+
+    /// A score of one stroke that ends at this moment.
+    fn ending_at(seconds: u32) -> Score {
+        // 480 ticks a quarter, 60 quarters a minute.
+        let end = Tick(seconds * 480);
+        let note = Note { onset: Tick(0), end, pitch: 36, velocity: 100 };
+        let track = Track { channel: 9, notes: vec![note], ..Track::default() };
+        Score { tempos: TempoMap::constant(60.0), tracks: vec![track], ..Score::default() }
+    }
+
+    #[test]
+    fn length_is_limited_by_frames_whatever_the_sample_rate() {
+        for sample_rate in [8000, 16_000, 44_100, 48_000, 96_000, 192_000] {
+            for tail in [0.0, 1.5, 60.0] {
+                let seconds = max_seconds(sample_rate, tail);
+                let frames = |seconds: u32| (f64::from(seconds) + tail) * f64::from(sample_rate) + 1.0;
+                assert!(frames(seconds) <= f64::from(MAX_FRAMES), "{sample_rate} Hz, {tail} s");
+                let more = frames(seconds + 1) > f64::from(MAX_FRAMES);
+                assert!(more || seconds == MAX_SECONDS, "{sample_rate} Hz, {tail} s");
+            }
+        }
+    }
+
+    #[test]
+    fn too_many_frames_are_refused_with_the_seconds_allowed() {
+        let options = |sample_rate| RenderOptions { sample_rate, ..RenderOptions::default() };
+        for (sample_rate, seconds, max) in [(192_000, 349, 348), (48_000, 3600, 1396), (8000, 3601, 3600)] {
+            let error = render(&ending_at(seconds), &options(sample_rate)).expect_err("too long").to_string();
+            assert_eq!(error, format!("score must last at most {max} seconds, got {seconds}"));
+        }
+    }
 }

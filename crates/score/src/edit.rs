@@ -3,7 +3,7 @@
 //! A model works on a [`DrumPattern`](crate::DrumPattern); these functions bring its answer back into the score the
 //! pattern was read from. Other notes, tracks, controls, tempo, metre and keys are not touched.
 
-use crate::{Hit, Note, QuantizedDrums, Score, Tick, Track};
+use crate::{Hit, Note, QuantizedDrums, Score, Tick, Track, pattern};
 
 /// How a note of a pattern is to be played.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,25 +45,38 @@ pub fn replace_hits(score: &Score, removed: &[(usize, usize)], added: &[Hit]) ->
 }
 
 fn add(notes: &mut Vec<Note>, added: &[Hit], ticks_per_step: f64) {
-    let kept = notes.len();
     let mut new: Vec<Note> = added
         .iter()
         .map(|hit| {
-            let onset = Tick((hit.position() * ticks_per_step).round() as u32);
+            let onset = pattern::tick_in_step(hit.step, hit.position(), ticks_per_step);
             let length = (ticks_per_step as u32).max(1);
             let end = Tick(onset.0.saturating_add(length));
             Note { onset, end, pitch: hit.class.gm_pitch(), velocity: hit.velocity.clamp(1, 127) }
         })
         .collect();
     new.sort_by_key(|note| note.onset);
-    for index in 0..new.len() {
-        let Note { onset, end, pitch, .. } = new[index];
-        let others = notes[..kept].iter().chain(&new[index + 1..]).filter(|other| other.pitch == pitch);
-        let next = others.clone().map(|other| other.onset).filter(|at| *at > onset).min();
+    // `(pitch, onset, end)` of the kept notes; each end becomes the latest of its pitch so far.
+    let mut kept: Vec<(u8, Tick, Tick)> =
+        notes.iter().map(|note| (note.pitch, note.onset, note.end)).collect();
+    kept.sort_unstable();
+    for index in 1..kept.len() {
+        if kept[index - 1].0 == kept[index].0 {
+            kept[index].2 = kept[index].2.max(kept[index - 1].2);
+        }
+    }
+    // Per pitch: the earliest onset of the new notes seen so far and the next one after it.
+    let mut later = [(Tick(u32::MAX), Tick(u32::MAX)); 128];
+    for Note { onset, end, pitch, .. } in new.iter_mut().rev() {
+        let (first, second) = &mut later[usize::from(*pitch)];
+        if *first != *onset {
+            (*first, *second) = (*onset, *first);
+        }
+        let place = kept.partition_point(|other| (other.0, other.1) <= (*pitch, *onset));
+        let next = kept.get(place).filter(|other| other.0 == *pitch).map_or(*second, |other| other.1);
         // MIDI ends the oldest of two notes of one pitch first: a new note inside a kept one must not end before it.
-        let held = notes[..kept].iter().filter(|other| other.pitch == pitch && other.onset <= onset);
-        let held = held.map(|other| other.end).filter(|end| *end > onset).max();
-        new[index].end = end.min(next.unwrap_or(end)).max(held.unwrap_or(Tick(0)));
+        let before = kept[..place].last().filter(|other| other.0 == *pitch && other.2 > *onset);
+        let held = before.map_or(Tick(0), |other| other.2);
+        *end = (*end).min(next).min(*second).max(held);
     }
     notes.extend(new);
     notes.sort_by_key(|note| note.onset);
@@ -72,7 +85,7 @@ fn add(notes: &mut Vec<Note>, added: &[Hit], ticks_per_step: f64) {
 /// Plays the notes a pattern was read from as `touches` say, one for each of `drums.pattern.hits`.
 ///
 /// Notes keep their pitch and length and move by the difference of offsets, so a touch equal to the hit changes
-/// nothing. No note moves before the start.
+/// nothing. No note moves before the start or out of its step.
 pub fn perform(score: &Score, drums: &QuantizedDrums, touches: &[Touch]) -> Score {
     let mut edited = score.clone();
     let ticks_per_step = f64::from(score.ppq.get()) / 4.0;
@@ -80,7 +93,9 @@ pub fn perform(score: &Score, drums: &QuantizedDrums, touches: &[Touch]) -> Scor
         let note = &mut edited.tracks[track].notes[note];
         let length = note.end.0.saturating_sub(note.onset.0);
         let moved = ((touch.offset - f64::from(hit.offset)) * ticks_per_step).round();
-        note.onset = Tick((f64::from(note.onset.0) + moved) as u32);
+        let (step, _) = pattern::split_position(f64::from(note.onset.0) / ticks_per_step);
+        let position = (f64::from(note.onset.0) + moved) / ticks_per_step;
+        note.onset = pattern::tick_in_step(step, position, ticks_per_step);
         note.end = Tick(note.onset.0.saturating_add(length));
         if touch.velocity != f64::from(hit.velocity) {
             note.velocity = touch.velocity.round().clamp(1.0, 127.0) as u8;
@@ -98,6 +113,7 @@ mod tests {
     use crate::{
         Control, ControlKind, DrumClass, DrumMap, DrumPattern, Meter, TempoMap, midi, quantize_drums,
     };
+    use proptest::{collection::vec, prelude::*};
 
     fn hit(step: u32, class: DrumClass, offset: f32) -> Hit {
         Hit { step, class, velocity: 90, offset }
@@ -154,6 +170,72 @@ mod tests {
         let edited = replace_hits(&Score::default(), &[], &[hit(0, DrumClass::Snare, -0.2)]);
         assert!(edited.tracks[0].is_drums());
         assert_eq!(edited.tracks[0].notes[0].onset, Tick(0));
+    }
+
+    /// Where each new note ends, said note by note: what the sweep of `add` must come to.
+    fn ends_by_definition(kept: &[Note], new: &[Note]) -> Vec<Tick> {
+        let end = |index: usize| {
+            let Note { onset, end, pitch, .. } = new[index];
+            let kept = kept.iter().filter(|other| other.pitch == pitch);
+            let others = kept.clone().chain(new.iter().filter(|other| other.pitch == pitch));
+            let next = others.map(|other| other.onset).filter(|at| *at > onset).min();
+            let held = kept.filter(|other| other.onset <= onset && other.end > onset).map(|other| other.end);
+            end.min(next.unwrap_or(end)).max(held.max().unwrap_or(Tick(0)))
+        };
+        (0..new.len()).map(end).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn new_notes_end_where_the_definition_says(
+            kept in vec((0..1000u32, 0..300u32, 0..3usize), 0..20),
+            added in vec((0..9u32, 0..3usize, -0.5..0.5f32), 1..20),
+        ) {
+            let class = |index| DrumClass::from_index(index).expect("below 9");
+            let kept: Vec<Note> = kept
+                .into_iter()
+                .map(|(onset, length, index)| Note {
+                    onset: Tick(onset),
+                    end: Tick(onset + length),
+                    pitch: class(index).gm_pitch(),
+                    velocity: 1,
+                })
+                .collect();
+            let hits: Vec<Hit> =
+                added.into_iter().map(|(step, index, offset)| hit(step, class(index), offset)).collect();
+            let mut notes = kept.clone();
+            add(&mut notes, &hits, 120.0);
+            // Kept notes have another velocity.
+            let new: Vec<Note> = notes.iter().filter(|note| note.velocity == 90).copied().collect();
+            let whole: Vec<Note> =
+                new.iter().map(|note| Note { end: Tick(note.onset.0 + 120), ..*note }).collect();
+            let ends: Vec<Tick> = new.iter().map(|note| note.end).collect();
+            prop_assert_eq!(new.len(), hits.len());
+            prop_assert_eq!(ends, ends_by_definition(&kept, &whole));
+        }
+    }
+
+    #[test]
+    fn adding_many_hits_takes_near_linear_time() {
+        let count = 200_000;
+        let at = |step: u32| Tick(step * 120 + 60);
+        let note = |step| Note { onset: at(step), end: Tick(at(step).0 + 1), pitch: 36, velocity: 70 };
+        let mut notes: Vec<Note> = (0..count).map(note).collect();
+        let hits: Vec<Hit> = (0..count).map(|step| hit(step, DrumClass::Kick, 0.0)).collect();
+        add(&mut notes, &hits, 120.0);
+        assert_eq!(notes.len(), 2 * count as usize);
+        assert!(notes.iter().step_by(2).all(|note| note.end.0 - note.onset.0 == 60));
+    }
+
+    #[test]
+    fn late_hits_stay_in_their_step() {
+        let late = hit(15, DrumClass::Kick, 0.499);
+        let score = replace_hits(&Score::default(), &[], &[late]);
+        assert_eq!(score.tracks[0].notes[0].onset, Tick(1859));
+        let drums = quantize_drums(&score, DrumMap::Gm).expect("has drums");
+        assert_eq!((drums.pattern.bars, drums.pattern.hits[0].step), (1, 15));
+        let touch = Touch { velocity: 90.0, offset: 0.4999 };
+        assert_eq!(perform(&score, &drums, &[touch]).tracks[0].notes[0].onset, Tick(1859));
     }
 
     #[test]

@@ -35,6 +35,17 @@ pub fn split_position(position: f64) -> (u32, f32) {
     if offset >= 0.5 { (step as u32 + 1, -0.5) } else { (step as u32, offset) }
 }
 
+/// The tick nearest to `position` (in steps) among those that [`split_position`] reads back as `step`.
+///
+/// Where ticks are so coarse that the step has none of its own, simply the nearest; before the start, tick 0.
+pub(crate) fn tick_in_step(step: u32, position: f64, ticks_per_step: f64) -> Tick {
+    let nearest = (position * ticks_per_step).round();
+    let first = ((f64::from(step) - 0.5) * ticks_per_step).ceil();
+    // Half a step late would be the next step's: one tick less.
+    let last = ((f64::from(step) + 0.5) * ticks_per_step).ceil() - 1.0;
+    Tick(if first <= last { nearest.clamp(first, last) } else { nearest } as u32)
+}
+
 impl Hit {
     /// Place in steps from the start, offset included.
     pub fn position(&self) -> f64 {
@@ -63,14 +74,15 @@ impl DrumPattern {
 
     /// One drum track on channel 9 in General MIDI notes, 480 ticks per quarter.
     ///
-    /// A note lasts a sixteenth or until the next one of its pitch. Onsets before the start move to tick 0.
+    /// A note lasts a sixteenth or until the next one of its pitch. Onsets before the start move to tick 0; all others
+    /// stay in their step, so a hit that is late by almost half a step comes at most 59 ticks late.
     pub fn to_score(&self) -> Score {
         let ticks_per_step = f64::from(Self::PPQ.get()) / 4.0;
         let mut notes: Vec<Note> = self
             .hits
             .iter()
             .map(|hit| {
-                let onset = Tick((hit.position() * ticks_per_step).round() as u32);
+                let onset = tick_in_step(hit.step, hit.position(), ticks_per_step);
                 let end = Tick(onset.0.saturating_add(ticks_per_step as u32));
                 Note { onset, end, pitch: hit.class.gm_pitch(), velocity: hit.velocity.clamp(1, 127) }
             })
@@ -177,6 +189,27 @@ mod tests {
         }
         let waltz = DrumPattern::empty("3/4".parse().expect("valid"), 96.0, 1);
         assert!(whole.concat(&waltz).is_err());
+    }
+
+    #[test]
+    fn a_hit_late_by_almost_half_a_step_stays_in_its_bar() {
+        for (offset, tick) in [(0.499, 1859), (0.5f32.next_down(), 1859), (0.49, 1859), (-0.5, 1740)] {
+            let score = pattern(1, vec![hit(15, DrumClass::Snare, offset)]).to_score();
+            assert_eq!(score.tracks[0].notes[0].onset, Tick(tick), "offset {offset}");
+        }
+    }
+
+    #[test]
+    fn every_tick_of_a_step_reads_back_as_that_step() {
+        for ppq in [1u16, 5, 6, 7, 96, 480, 32767] {
+            let ppq = f64::from(ppq);
+            for (step, offset) in [(1, -0.5), (2, -0.49), (3, -0.5), (4, 0.499), (15, 0.499_999), (16, 0.3)] {
+                let Tick(tick) = tick_in_step(step, f64::from(step) + offset, ppq / 4.0);
+                // Below 4 ticks a quarter most steps have no tick.
+                let reads = split_position(f64::from(tick) * 4.0 / ppq).0;
+                assert!(reads == step || ppq < 4.0 && step % 4 != 0, "{ppq}: {step} became {reads}");
+            }
+        }
     }
 
     #[test]

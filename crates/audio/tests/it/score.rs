@@ -111,7 +111,7 @@ fn options_and_scores_out_of_range_are_errors() {
     assert!(fails(&good, RenderOptions { tail: Second(f64::NAN), ..default() }).starts_with("tail"));
     assert!(fails(&good, RenderOptions { loudness: Some(3.0), ..default() }).starts_with("loudness"));
     let long = score(9, 0, &[(0.0, 36, 100), (3601.0, 36, 100)]);
-    assert_eq!(fails(&long, default()), "score must last at most 3600 seconds, got 3601");
+    assert_eq!(fails(&long, default()), "score must last at most 1520 seconds, got 3601");
 }
 
 #[test]

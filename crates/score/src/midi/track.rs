@@ -32,6 +32,9 @@ const BYTES_PER_NOTE: usize = 8;
 /// ... but no more room than this many notes at once.
 const MOST_ROOM: usize = 1 << 14;
 
+/// Longest track name that is kept, bytes: every (channel, program) of a chunk gets its own copy.
+const MOST_NAME: usize = 256;
+
 /// Reads chunks one after another, keeping its tables between them.
 pub(super) struct TrackReader {
     tracks: Vec<Track>,
@@ -39,6 +42,8 @@ pub(super) struct TrackReader {
     channels: [Channel; 16],
     /// Per `channel * 128 + pitch`: the youngest open note's node, whose `next` is the oldest.
     open: Box<[u32; 2048]>,
+    /// Per `channel * 128 + program`: the track that has it, `NONE` before its first note.
+    by_program: Box<[u32; 2048]>,
     nodes: Vec<OpenNote>,
     free: u32,
     open_count: usize,
@@ -68,6 +73,7 @@ impl TrackReader {
             name: Vec::new(),
             channels: Default::default(),
             open: Box::new([NONE; 2048]),
+            by_program: Box::new([NONE; 2048]),
             nodes: Vec::new(),
             free: NONE,
             open_count: 0,
@@ -180,8 +186,9 @@ impl TrackReader {
             }
         }
         self.tracks.sort_by_key(|track| (track.channel, track.program));
+        let name = text(&self.name);
         for track in &mut self.tracks {
-            track.name = text(&self.name);
+            track.name.clone_from(&name);
             if self.open_count > 0 {
                 track.notes.retain(|note| note.end != OPEN);
                 // Without its notes, a program change at the start may have become the track's own program.
@@ -199,6 +206,7 @@ impl TrackReader {
             (channel.program, channel.track, channel.used) = (0, NONE, false);
         }
         self.open.fill(NONE);
+        self.by_program.fill(NONE);
         self.nodes.clear();
         self.free = NONE;
         self.open_count = 0;
@@ -256,6 +264,7 @@ impl TrackReader {
         let state = &mut self.channels[channel];
         state.used = true;
         state.track = self.tracks.len() as u32;
+        self.by_program[channel * 128 + usize::from(state.program)] = state.track;
         let room = if self.tracks.is_empty() { room } else { 0 };
         self.tracks.push(Track {
             name: String::new(),
@@ -284,8 +293,7 @@ impl TrackReader {
             // A program nobody played with leaves no trace.
             state.waiting.retain(|control| !matches!(control.kind, ControlKind::ProgramChange { .. }));
             state.program = program;
-            let same = |track: &Track| usize::from(track.channel) == channel && track.program == program;
-            state.track = self.tracks.iter().position(same).map_or(NONE, |index| index as u32);
+            state.track = self.by_program[channel * 128 + usize::from(program)];
             if let Some(track) = self.tracks.get_mut(state.track as usize) {
                 track.controls.append(&mut state.waiting);
             }
@@ -297,7 +305,7 @@ impl TrackReader {
         match (kind, data) {
             (0x03, name) => {
                 self.name.clear();
-                self.name.extend_from_slice(name);
+                self.name.extend_from_slice(beginning(name));
             }
             (0x51, &[a, b, c, ..]) if a | b | c != 0 => {
                 shared.tempos.push((at, u32::from_be_bytes([0, a, b, c])));
@@ -321,12 +329,26 @@ fn absorb(mut controls: Vec<Control>, program: u8) -> Vec<Control> {
     controls
 }
 
-/// UTF-8, or else Latin-1 as older programs wrote.
+/// The first [`MOST_NAME`] bytes, less a UTF-8 character that the cut would split.
+fn beginning(name: &[u8]) -> &[u8] {
+    let Some(cut) = name.get(..MOST_NAME) else { return name };
+    match std::str::from_utf8(cut) {
+        Err(error) if name.len() > MOST_NAME && error.error_len().is_none() => &cut[..error.valid_up_to()],
+        _ => cut,
+    }
+}
+
+/// UTF-8, or else Latin-1 as older programs wrote; at most [`MOST_NAME`] bytes, so that it reads back the same.
 fn text(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
+    let mut text: String = match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
         Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+    };
+    // Latin-1 takes up to two bytes a character here.
+    while text.len() > MOST_NAME {
+        text.pop();
     }
+    text
 }
 
 /// A variable-length quantity: up to four bytes, seven bits each.

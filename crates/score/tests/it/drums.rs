@@ -76,6 +76,11 @@ fn pattern() -> impl Strategy<Value = DrumPattern> {
     })
 }
 
+/// Any microtiming, its very ends often.
+fn offset() -> impl Strategy<Value = f32> {
+    prop_oneof![-0.5..0.5f32, 0.49..0.5f32, Just(0.5f32.next_down()), Just(-0.5f32)]
+}
+
 proptest! {
     #[test]
     fn a_pattern_comes_back_from_its_score(pattern in pattern()) {
@@ -89,6 +94,22 @@ proptest! {
             keys
         };
         prop_assert_eq!(keys(&back), keys(&pattern));
+    }
+
+    #[test]
+    fn every_hit_reads_back_in_its_step(mut pattern in pattern(), offsets in vec(offset(), 40)) {
+        for (hit, offset) in pattern.hits.iter_mut().zip(offsets) {
+            // The first step can't be early: time starts there.
+            hit.offset = if hit.step == 0 { offset.abs().min(0.5f32.next_down()) } else { offset };
+        }
+        let back = quantize_drums(&pattern.to_score(), DrumMap::Gm).expect("has drums").pattern;
+        prop_assert!(back.bars <= pattern.bars);
+        let steps = |pattern: &DrumPattern| {
+            let mut steps: Vec<_> = pattern.hits.iter().map(|hit| (hit.step, hit.class, hit.velocity)).collect();
+            steps.sort_unstable();
+            steps
+        };
+        prop_assert_eq!(steps(&back), steps(&pattern));
     }
 
     #[test]

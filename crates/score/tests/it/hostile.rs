@@ -80,3 +80,58 @@ fn many_open_notes_of_one_pitch_take_linear_time() {
     let bytes = [b"MThd\0\0\0\x06\0\0\0\x01\0\x60MTrk".as_slice(), &length, &events].concat();
     assert_eq!(midi::read(&bytes).expect("valid").tracks[0].notes.len(), count);
 }
+
+/// A file with one track that has a name and then these events.
+fn named(name: &[u8], events: &[u8]) -> Vec<u8> {
+    // A variable-length number of four bytes.
+    let length = name.len() as u32;
+    let sizes = [21, 14, 7, 0].map(|shift| (length >> shift) as u8 & 0x7f | if shift > 0 { 0x80 } else { 0 });
+    let track = [b"\0\xff\x03".as_slice(), &sizes, name, events].concat();
+    let length = (track.len() as u32).to_be_bytes();
+    [b"MThd\0\0\0\x06\0\0\0\x01\0\x60MTrk".as_slice(), &length, &track].concat()
+}
+
+#[test]
+fn a_long_name_is_cut_before_every_program_gets_its_copy() {
+    let mut events = Vec::new();
+    for channel in 0..16 {
+        for program in 0..128 {
+            events.extend([0, 0xc0 | channel, program, 0, 0x90 | channel, 60, 1, 0, 60, 0]);
+        }
+    }
+    let score = midi::read(&named(&[b'x'; 100_000], &events)).expect("valid");
+    assert_eq!(score.tracks.len(), 2048);
+    assert!(score.tracks.iter().all(|track| track.name == "x".repeat(256)));
+    let programs: Vec<_> = score.tracks.iter().map(|track| (track.channel, track.program)).collect();
+    assert!(programs.is_sorted() && programs.windows(2).all(|pair| pair[0] != pair[1]));
+}
+
+#[test]
+fn a_cut_name_splits_no_character_and_reads_back_the_same() {
+    let note = [0, 0x90, 60, 1, 0, 60, 0];
+    // UTF-8 of two bytes behind one of one, then Latin-1, which grows when it is read.
+    let names = [["a", &"é".repeat(200)].concat().into_bytes(), vec![0xe9; 300], vec![0xe9; 200]];
+    for (name, expected) in
+        names.iter().zip([["a", &"é".repeat(127)].concat(), "é".repeat(128), "é".repeat(128)])
+    {
+        let score = midi::read(&named(name, &note)).expect("valid");
+        assert_eq!(score.tracks[0].name, expected);
+        assert_eq!(midi::read(&midi::write(&score)), Ok(score));
+    }
+}
+
+#[test]
+fn many_program_changes_among_many_tracks_find_the_right_track() {
+    let mut events = Vec::new();
+    let rounds = 40;
+    for _ in 0..rounds {
+        for program in 0..128 {
+            for channel in 0..16 {
+                events.extend([0, 0xc0 | channel, program, 0, 0x90 | channel, 60, 1, 0, 60, 0]);
+            }
+        }
+    }
+    let score = midi::read(&named(b"", &events)).expect("valid");
+    assert_eq!(score.tracks.len(), 2048);
+    assert!(score.tracks.iter().all(|track| track.notes.len() == rounds));
+}
