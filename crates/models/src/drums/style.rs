@@ -275,10 +275,10 @@ impl Style {
         }
         changes.extend(p.swing.map(|s| format!("swing {s:.2}")));
         if p.microtiming != 1.0 {
-            changes.push(format!("microtiming x{:.1}", p.microtiming));
+            changes.push(format!("microtiming x{}", p.microtiming));
         }
         changes.extend(p.delay_ms.iter().map(|(drum, ms)| format!("{drum} {ms:+.0} ms")));
-        changes.extend(p.density.map(|d| format!("density {d:.1}")));
+        changes.extend(p.density.map(|d| format!("density {d}")));
         changes.extend(p.kit.as_ref().map(|kit| format!("kit {}", kit.join("+"))));
         changes.extend(p.anchors.iter().map(|(drum, pattern)| format!("{drum} {pattern}")));
         changes.extend(p.sound.iter().map(|sound| format!("sound {sound}")));

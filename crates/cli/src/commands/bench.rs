@@ -1,0 +1,148 @@
+//! `bench`: the speed of decoding, of one large product and of training on this machine, with random weights.
+
+use clap::Subcommand;
+use partita_nn::bench::{DecodeBench, decode, gemv};
+use partita_nn::{KvPrecision, Precision};
+use partita_train::bench::{TrainBench, train_speed};
+use serde_json::json;
+
+use crate::error::{Error, Invalid, Result};
+use crate::model;
+use crate::report::round;
+use crate::session::Session;
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Tokens a second of a GPT-2 of these sizes
+    Decode {
+        #[arg(long, default_value_t = 6)]
+        layers: usize,
+        #[arg(long, default_value_t = 256)]
+        width: usize,
+        #[arg(long, default_value_t = 4)]
+        heads: usize,
+        /// Sequences decoded together
+        #[arg(long, default_value_t = 1)]
+        batch: usize,
+        /// Tokens of each sequence, 1..=1020
+        #[arg(long, default_value_t = 200)]
+        tokens: usize,
+        /// f32, int8 or q4
+        #[arg(long, default_value = "int8", value_parser = precision)]
+        precision: Precision,
+        /// Precision of cached keys and values, f32 or int8
+        #[arg(long, default_value = "int8", value_parser = kv)]
+        kv: KvPrecision,
+        /// Runs; the median counts
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+    /// Bytes of weights a second in products with one or a few rows
+    Gemv {
+        /// Weights in all, MiB
+        #[arg(long, default_value_t = 360)]
+        megabytes: usize,
+        /// Rows of activations
+        #[arg(long, default_value_t = 1)]
+        rows: usize,
+        /// f32, int8 or q4
+        #[arg(long, default_value = "int8", value_parser = precision)]
+        precision: Precision,
+    },
+    /// Tokens a second of training: forward, backward and AdamW on random tokens
+    Train {
+        #[arg(long, default_value_t = 4)]
+        layers: usize,
+        #[arg(long, default_value_t = 256)]
+        width: usize,
+        #[arg(long, default_value_t = 4)]
+        heads: usize,
+        /// Sequences a step
+        #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+        batch: u16,
+        /// Tokens of each sequence
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4096))]
+        length: u16,
+        /// Steps measured; the median counts
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        steps: u16,
+    },
+}
+
+fn precision(text: &str) -> std::result::Result<Precision, Invalid> {
+    let invalid =
+        || Invalid { field: "precision", allowed: "f32, int8 or q4".into(), got: format!("{text:?}") };
+    Precision::parse(text).ok_or_else(invalid)
+}
+
+fn kv(text: &str) -> std::result::Result<KvPrecision, Invalid> {
+    let invalid = || Invalid { field: "kv", allowed: "f32 or int8".into(), got: format!("{text:?}") };
+    KvPrecision::parse(text).ok_or_else(invalid)
+}
+
+pub fn run(command: &Command, session: &Session) -> Result<()> {
+    // Both variables of the environment are checked before anything is measured.
+    let path = model::kernels()?;
+    let threads = partita_kernels::Pool::from_env()?.threads();
+    let gigabytes = |bytes: f64| round(bytes / 1e9, 1);
+    match *command {
+        Command::Decode { layers, width, heads, batch, tokens, precision, kv, runs } => {
+            check_sizes(layers, width, heads)?;
+            let bench = DecodeBench { layers, width, heads, batch, tokens, precision, kv, threads, runs };
+            let report = decode(&bench)?;
+            let text = format!(
+                "{:.0} tokens/s ({} parameters, {} weights, {} kernels, {threads} threads)\n\
+                 {:.1} ms for {batch} x {tokens} tokens, {:.0} % of {} GB/s\n",
+                report.tokens_per_s,
+                report.parameters,
+                report.precision,
+                report.kernels,
+                report.ms_total,
+                100.0 * report.share_of_bandwidth,
+                gigabytes(report.bandwidth),
+            );
+            session.answer(&json!(report), &text, false)
+        }
+        Command::Gemv { megabytes, rows, precision } => {
+            let report = gemv(precision, megabytes, rows, threads)?;
+            let text = format!(
+                "{} GB/s of {} weights ({} kernels, {threads} threads), {:.0} % of {} GB/s\n",
+                gigabytes(report.bytes_per_s),
+                report.precision,
+                report.kernels,
+                100.0 * report.share_of_bandwidth,
+                gigabytes(report.bandwidth),
+            );
+            session.answer(&json!(report), &text, false)
+        }
+        Command::Train { layers, width, heads, batch, length, steps } => {
+            check_sizes(layers, width, heads)?;
+            if !width.is_multiple_of(16) || !width.is_multiple_of(heads) {
+                let message = format!("width must be a multiple of 16 and of heads ({heads}), got {width}");
+                return Err(Error::usage("width", message));
+            }
+            let (batch, length, steps) = (usize::from(batch), usize::from(length), usize::from(steps));
+            let vocab = partita_tokens::drums::VOCAB as usize;
+            let shape = partita_train::Shape { vocab, context: length, styles: 1, width, layers, heads };
+            let report = train_speed(&TrainBench { shape, batch, length, steps, threads, path });
+            let text = format!(
+                "{:.0} tokens/s ({} parameters, {} kernels, {threads} threads)\n{:.1} ms for {batch} x {length} tokens\n",
+                report.tokens_per_s,
+                report.parameters,
+                path.name(),
+                report.ms_per_step,
+            );
+            session.answer(&json!(report), &text, false)
+        }
+    }
+}
+
+/// Random weights of any size would be made before anyone notices.
+fn check_sizes(layers: usize, width: usize, heads: usize) -> Result<()> {
+    for (field, got, most) in [("layers", layers, 64), ("width", width, 4096), ("heads", heads, 64)] {
+        if !(1..=most).contains(&got) {
+            return Err(Error::usage(field, format!("{field} must be in 1..={most}, got {got}")));
+        }
+    }
+    Ok(())
+}

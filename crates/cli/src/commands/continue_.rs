@@ -1,0 +1,141 @@
+//! `continue`: more bars after those of a MIDI file.
+
+use clap::Args;
+use partita_models::drums::{Common, Continue};
+use partita_score::{DrumClass, Hit, Meter, MeterMap, Score, Tick, edit};
+
+use crate::deliver::{Files, Input, Sound};
+use crate::error::Result;
+use crate::options::{self, LaneList, Playing};
+use crate::output::Target;
+use crate::report::CommandLine;
+use crate::session::{Clock, Session};
+use crate::takes::{self, Played};
+use crate::{model, progress};
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// MIDI file with drums on channel 10, - for stdin
+    #[arg(value_name = "IN.mid")]
+    input: Target,
+    /// Bars to play on, 1..=32
+    #[arg(long, default_value_t = 4, value_parser = options::bars, allow_negative_numbers = true)]
+    bars: u32,
+    /// Write the new bars without those before
+    #[arg(long)]
+    only_new: bool,
+    /// A style, `any`, or a profile in a YAML file; a profile gives its base style, kit and density here, not its timing or
+    /// fixed strokes
+    #[arg(long, default_value = "any", value_name = "NAME|FILE.yaml")]
+    style: String,
+    /// Drums that may sound, as in kick,snare,hihat
+    #[arg(long, value_parser = options::kit, default_value_t)]
+    kit: LaneList,
+    /// Make the last bar a fill
+    #[arg(long)]
+    fill: bool,
+    #[command(flatten)]
+    playing: Playing,
+    #[command(flatten)]
+    files: Files,
+}
+
+pub fn run(options: &Options, session: &Session) -> Result<()> {
+    let mut clock = Clock::start();
+    let compute = model::compute()?;
+    let input = Input::read(&options.input)?;
+    let mut before = input.drums()?.pattern;
+    // The tempo that sounds where the new bars begin, which need not be that of the first stroke.
+    before.tempo = input.score.tempos.bpm_at(tick(&input.score, before.steps()));
+    let drummer = model::drummer(session)?;
+    let style = model::style(&drummer, &options.style)?;
+    clock.lap("load");
+    let sound = Sound::of_style(&style);
+    let playing = &options.playing;
+    let mut delivery = options.files.plan(playing.variations, sound, session.json)?;
+    let seed = playing.seed.unwrap_or_else(options::random_seed);
+    let request = Continue {
+        common: Common {
+            style: style.clone(),
+            seed,
+            sampling: playing.sampling(),
+            density: playing.density,
+            lanes: options.kit.lanes,
+            velocities: playing.velocity.0.clone(),
+        },
+        before,
+        bars: options.bars,
+        fill: options.fill,
+        variations: playing.variations,
+    };
+    let played = progress::watch(session, |watch| drummer.continue_pattern(&compute, &request, watch))?;
+    clock.lap("generate");
+    let (start, steps) = (request.before.steps(), request.before.meter.steps_per_bar());
+    for (index, take) in played.iter().enumerate() {
+        let score = if options.only_new {
+            take.pattern.to_score()
+        } else {
+            let moved = take.pattern.hits.iter().map(|hit| Hit { step: hit.step + start, ..*hit });
+            let mut score = edit::replace_hits(&input.score, &[], &moved.collect::<Vec<_>>());
+            hold_meter(&mut score, request.before.meter, tick(&input.score, start + take.pattern.steps()));
+            score
+        };
+        delivery.write(index, &score, &take.pattern, None)?;
+    }
+    clock.lap("render");
+    let mut command = CommandLine::new(&["continue"]);
+    command.word(&options.input.to_string());
+    command.session(session);
+    command.option("style", &options.style);
+    command.option("bars", options.bars);
+    command.flag("only-new", options.only_new);
+    command.option("kit", &options.kit);
+    command.flag("fill", options.fill);
+    playing.echo(seed, &mut command);
+    options.files.echo(sound, &mut command);
+    let shown: Vec<_> = played.iter().map(|take| take.pattern.clone()).collect();
+    let style = &style.name;
+    let bars = format!("bars {}-{}, new", start / steps + 1, start / steps + options.bars);
+    let takes = &played;
+    let shown = &shown;
+    takes::finish(Played {
+        session,
+        drummer: &drummer,
+        style,
+        seed,
+        bars,
+        takes,
+        shown,
+        command,
+        delivery,
+        clock,
+    })
+}
+
+/// Where a step begins.
+fn tick(score: &Score, step: u32) -> Tick {
+    // The cast saturates.
+    Tick((f64::from(step) * f64::from(score.ppq.get()) / 4.0).round() as u32)
+}
+
+/// Lets the drums' `meter` hold until `until`, the end of the new bars. What the score says from there on stays.
+///
+/// Drums are read in one metre, so a change under the new bars would make the file unreadable to every command.
+fn hold_meter(score: &mut Score, meter: Meter, until: Tick) {
+    let drums = score.tracks.iter().filter(|track| track.is_drums());
+    let notes = drums.flat_map(|track| &track.notes);
+    let strokes = notes.filter(|note| DrumClass::from_gm(note.pitch).is_some());
+    let last = strokes.map(|note| note.onset).max().unwrap_or_default();
+    // Rounding to coarse ticks can bring the last stroke onto the end.
+    let until = until.max(Tick(last.0.saturating_add(1)));
+    let changes = score.meters.changes();
+    if changes.iter().all(|(at, to)| *at >= until || *to == meter) {
+        return;
+    }
+    let after = score.meters.at(until);
+    let mut held: Vec<_> = changes.iter().copied().filter(|(at, to)| *at >= until || *to == meter).collect();
+    if !held.iter().any(|(at, _)| *at == until) {
+        held.push((until, after));
+    }
+    score.meters = MeterMap::new(held);
+}

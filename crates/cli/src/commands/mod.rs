@@ -1,0 +1,114 @@
+//! Every command, one file each.
+
+mod bench;
+mod completions;
+mod continue_;
+mod doctor;
+mod eval;
+mod generate;
+mod humanize;
+mod infill;
+mod inspect;
+mod models;
+mod render;
+mod styles;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Result;
+use crate::session::Session;
+
+/// Drums on your own machine: generated, continued, filled in, humanized, rendered.
+#[derive(Parser, Debug)]
+#[command(name = "partita", version, max_term_width = 100, propagate_version = true)]
+// Without a command the answer is one line, whatever the environment says.
+#[command(args_override_self = true, arg_required_else_help = false)]
+#[command(after_help = "Examples:
+  partita generate drums --style funk --bars 4 -o funk.mid --wav funk.wav
+  partita humanize loop.mid --amount 0.8 -o played.mid
+  partita infill song.mid --bars 3-4 --lanes hihat,ride -o new.mid
+  partita styles list")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    session: Session,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Play something new
+    #[command(subcommand, arg_required_else_help = false)]
+    Generate(Generate),
+    /// Play on where a MIDI file ends
+    Continue(continue_::Options),
+    /// Play some bars and drums of a MIDI file anew, keep the rest note for note
+    Infill(infill::Options),
+    /// Give the drums of a MIDI file a human touch: every note stays, time and velocity move
+    Humanize(humanize::Options),
+    /// Turn a MIDI file into a WAV file
+    Render(render::Options),
+    /// Tell what is in a MIDI file
+    Inspect(inspect::Options),
+    /// The styles there are
+    #[command(subcommand, arg_required_else_help = false)]
+    Styles(styles::Command),
+    /// The weights there are
+    #[command(subcommand, arg_required_else_help = false)]
+    Models(models::Command),
+    /// Train weights of your own
+    #[command(subcommand, arg_required_else_help = false)]
+    Train(Train),
+    /// Measure weights on performances they never saw
+    #[command(subcommand, arg_required_else_help = false)]
+    Eval(Eval),
+    /// Measure the speed of this machine
+    #[command(subcommand, arg_required_else_help = false)]
+    Bench(bench::Command),
+    /// Tell whether everything is in order
+    Doctor,
+    /// Print a completion script for a shell
+    Completions(completions::Options),
+}
+
+#[derive(Subcommand, Debug)]
+enum Generate {
+    /// A drum pattern in a style
+    Drums(Box<generate::Options>),
+}
+
+#[derive(Subcommand, Debug)]
+enum Train {
+    /// A drummer, on the Groove MIDI Dataset or a folder in its form
+    Drums(train::Options),
+}
+
+#[derive(Subcommand, Debug)]
+enum Eval {
+    /// A drummer, on the Groove MIDI Dataset or a folder in its form
+    Drums(eval::Options),
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// What the command says; it decides the exit code.
+pub fn run(cli: Cli) -> Result<()> {
+    let session = &cli.session;
+    match cli.command {
+        Command::Generate(Generate::Drums(options)) => generate::run(&options, session),
+        Command::Continue(options) => continue_::run(&options, session),
+        Command::Infill(options) => infill::run(&options, session),
+        Command::Humanize(options) => humanize::run(&options, session),
+        Command::Render(options) => render::run(&options, session),
+        Command::Inspect(options) => inspect::run(&options, session),
+        Command::Styles(command) => styles::run(&command, session),
+        Command::Models(command) => models::run(&command, session),
+        Command::Train(Train::Drums(options)) => train::run(&options, session),
+        Command::Eval(Eval::Drums(options)) => eval::run(&options, session),
+        Command::Bench(command) => bench::run(&command, session),
+        Command::Doctor => doctor::run(session),
+        Command::Completions(options) => completions::run(&options, session),
+    }
+}

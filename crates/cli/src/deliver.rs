@@ -1,0 +1,355 @@
+//! Takes as files: MIDI, sound and pictures.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use partita_audio::{Kit, RenderOptions, SoundFont, Voice, WavFormat};
+use partita_score::{DrumPattern, Score, midi, picture};
+
+use crate::error::{Error, Kind, Result};
+use crate::options;
+use crate::output::{Slot, Staging, Target, stdout_is_terminal};
+use crate::report::CommandLine;
+
+/// Built-in drum kits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sound {
+    Acoustic,
+    #[value(name = "808", alias = "analog808")]
+    Analog808,
+    #[value(name = "909", alias = "analog909")]
+    Analog909,
+}
+
+impl Sound {
+    fn kit(self) -> Kit {
+        match self {
+            Sound::Acoustic => Kit::Acoustic,
+            Sound::Analog808 => Kit::Analog808,
+            Sound::Analog909 => Kit::Analog909,
+        }
+    }
+
+    /// The sound a style names.
+    pub fn of_style(style: &partita_models::drums::Style) -> Sound {
+        Sound::from_str(style.sound(), true).unwrap_or(Sound::Acoustic)
+    }
+}
+
+/// How samples are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SampleFormat {
+    #[value(name = "16")]
+    Int16,
+    #[value(name = "24")]
+    Int24,
+    Float,
+}
+
+impl SampleFormat {
+    fn wav(self) -> WavFormat {
+        match self {
+            SampleFormat::Int16 => WavFormat::Int16,
+            SampleFormat::Int24 => WavFormat::Int24,
+            SampleFormat::Float => WavFormat::Float32,
+        }
+    }
+}
+
+/// How a score sounds.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Sound")]
+pub struct SoundOptions {
+    /// Built-in drum kit; the style's own if left out
+    #[arg(long, value_enum)]
+    pub sound: Option<Sound>,
+    /// Play with a SoundFont instead
+    #[arg(long, value_name = "FILE.sf2", conflicts_with = "sound")]
+    pub soundfont: Option<PathBuf>,
+    /// Bits a sample
+    #[arg(long, value_enum, default_value = "16")]
+    pub wav_format: SampleFormat,
+    /// Samples a second, 8000..=192000 Hz
+    #[arg(long, default_value_t = 44_100, value_parser = options::sample_rate, allow_negative_numbers = true)]
+    pub sample_rate: u32,
+    /// Loudness in LUFS, [-60, 0]
+    #[arg(long, default_value_t = -14.0, value_parser = options::loudness, allow_hyphen_values = true)]
+    pub loudness: f64,
+}
+
+impl SoundOptions {
+    /// Reads what the options name; `default` is the kit when none is asked for.
+    ///
+    /// # Errors
+    /// A SoundFont that is not there or damaged.
+    pub fn open(&self, default: Sound) -> Result<Renderer> {
+        let voice = match &self.soundfont {
+            Some(path) => Voice::SoundFont(SoundFont::open(path)?),
+            None => Voice::Kit(self.sound.unwrap_or(default).kit()),
+        };
+        let options = RenderOptions {
+            sample_rate: self.sample_rate,
+            voice,
+            loudness: Some(self.loudness),
+            ..RenderOptions::default()
+        };
+        Ok(Renderer { options, format: self.wav_format.wav() })
+    }
+
+    /// These options, written out in full.
+    pub fn echo(&self, default: Sound, line: &mut CommandLine) {
+        let name = |value: &dyn Fn() -> Option<clap::builder::PossibleValue>| {
+            value().map_or_else(String::new, |value| value.get_name().to_owned())
+        };
+        match &self.soundfont {
+            Some(path) => line.option("soundfont", path.display()),
+            None => line.option("sound", name(&|| self.sound.unwrap_or(default).to_possible_value())),
+        }
+        line.option("wav-format", name(&|| self.wav_format.to_possible_value()));
+        line.option("sample-rate", self.sample_rate);
+        line.option("loudness", self.loudness);
+    }
+}
+
+/// Turns scores into WAV files.
+pub struct Renderer {
+    options: RenderOptions,
+    format: WavFormat,
+}
+
+impl Renderer {
+    /// The WAV file and its length in seconds.
+    ///
+    /// # Errors
+    /// A score without notes, or one that is too long.
+    pub fn wav(&self, score: &Score) -> Result<(Vec<u8>, f64)> {
+        let pcm = partita_audio::render(score, &self.options)?;
+        Ok((partita_audio::wav::wav_bytes(&pcm, self.format)?, pcm.duration()))
+    }
+}
+
+/// Files a command can make of each take.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Files")]
+pub struct Files {
+    /// MIDI file to write, - for stdout; several variations become NAME-1.mid, NAME-2.mid, ...
+    #[arg(short, long, value_name = "FILE.mid")]
+    pub output: Option<Target>,
+    /// Sound file to write
+    #[arg(long, value_name = "FILE.wav")]
+    pub wav: Option<Target>,
+    /// Picture of the grid to write
+    #[arg(long, value_name = "FILE.svg|png")]
+    pub picture: Option<Target>,
+    /// Replace files that are already there
+    #[arg(short, long)]
+    pub force: bool,
+    // Last, because what follows would stand under its heading.
+    #[command(flatten)]
+    pub sound: SoundOptions,
+}
+
+/// Pixels per unit of a picture.
+const PICTURE_SCALE: f64 = 2.0;
+
+/// How a picture is stored, by its name.
+#[derive(Clone, Copy, Debug)]
+pub enum PictureFormat {
+    Svg,
+    Png,
+}
+
+impl PictureFormat {
+    /// # Errors
+    /// A name that ends neither in `.svg` nor in `.png`.
+    pub fn of(target: &Target) -> Result<PictureFormat> {
+        let name = target.to_string().to_lowercase();
+        match name.rsplit('.').next() {
+            Some("svg") => Ok(PictureFormat::Svg),
+            Some("png") => Ok(PictureFormat::Png),
+            _ => Err(Error::usage("picture", format!("picture must end in .svg or .png, got {target}"))),
+        }
+    }
+
+    /// # Errors
+    /// A picture too large to paint.
+    pub fn encode(self, drawing: &picture::Drawing) -> Result<Vec<u8>> {
+        match self {
+            PictureFormat::Svg => Ok(drawing.to_svg().into_bytes()),
+            PictureFormat::Png => Ok(drawing.to_png(PICTURE_SCALE)?),
+        }
+    }
+}
+
+impl Files {
+    /// Reserves every file for `count` takes.
+    ///
+    /// # Errors
+    /// Targets that cannot be written, options that contradict each other.
+    pub fn plan(&self, count: usize, default: Sound, json: bool) -> Result<Delivery> {
+        let targets = [("output", &self.output), ("wav", &self.wav), ("picture", &self.picture)];
+        for (field, _) in targets.iter().filter(|(_, target)| **target == Some(Target::Stdout)) {
+            let conflict = match () {
+                () if json => "cannot go with --json, which needs stdout".to_owned(),
+                () if count > 1 => format!("takes one variation, got {count}"),
+                () if stdout_is_terminal() => "needs a pipe, got a terminal".to_owned(),
+                () => continue,
+            };
+            return Err(Error::usage(field, format!("{field} - {conflict}")));
+        }
+        let picture_format = self.picture.as_ref().map(PictureFormat::of).transpose()?;
+        let renderer = self.wav.as_ref().map(|_| self.sound.open(default)).transpose()?;
+        let mut staging = Staging::new(self.force);
+        let mut takes = Vec::with_capacity(count);
+        for index in 0..count {
+            let mut files = Vec::new();
+            let mut add = |field: &str, target: &Option<Target>| -> Result<Option<Slot>> {
+                let Some(target) = target else { return Ok(None) };
+                let target = target.numbered(index, count);
+                let slot = staging.add(field, &target)?;
+                files.push(target.to_string());
+                Ok(Some(slot))
+            };
+            let midi = add("output", &self.output)?;
+            let wav = add("wav", &self.wav)?;
+            let picture = add("picture", &self.picture)?;
+            takes.push(TakeFiles { midi, wav, picture, names: files });
+        }
+        Ok(Delivery { staging, takes, renderer, picture_format })
+    }
+
+    /// These options, written out in full.
+    pub fn echo(&self, default: Sound, line: &mut CommandLine) {
+        line.maybe("output", self.output.as_ref());
+        line.maybe("picture", self.picture.as_ref());
+        if self.wav.is_some() {
+            line.maybe("wav", self.wav.as_ref());
+            self.sound.echo(default, line);
+        }
+        line.flag("force", self.force);
+    }
+}
+
+struct TakeFiles {
+    midi: Option<Slot>,
+    wav: Option<Slot>,
+    picture: Option<Slot>,
+    names: Vec<String>,
+}
+
+/// Reserved files and what is needed to fill them.
+pub struct Delivery {
+    staging: Staging,
+    takes: Vec<TakeFiles>,
+    renderer: Option<Renderer>,
+    picture_format: Option<PictureFormat>,
+}
+
+impl Delivery {
+    /// Fills the files of take `index`; `midi` overrides the bytes of the score.
+    ///
+    /// # Errors
+    /// A score that cannot be rendered, a disk that is full.
+    pub fn write(
+        &mut self,
+        index: usize,
+        score: &Score,
+        pattern: &DrumPattern,
+        midi: Option<&[u8]>,
+    ) -> Result<()> {
+        if crate::cancel::requested() {
+            return Err(Error::interrupted());
+        }
+        let take = &self.takes[index];
+        let (midi_slot, wav_slot, picture_slot) = (take.midi, take.wav, take.picture);
+        if let Some(slot) = midi_slot {
+            match midi {
+                Some(bytes) => self.staging.write(slot, bytes)?,
+                None => self.staging.write(slot, &midi::write(score))?,
+            }
+        }
+        if let Some((slot, renderer)) = wav_slot.zip(self.renderer.as_ref()) {
+            let (bytes, _) = renderer.wav(score)?;
+            self.staging.write(slot, &bytes)?;
+        }
+        if let Some((slot, format)) = picture_slot.zip(self.picture_format) {
+            self.staging.write(slot, &format.encode(&picture::drum_grid(pattern))?)?;
+        }
+        Ok(())
+    }
+
+    /// Names of the files of take `index`.
+    pub fn names(&self, index: usize) -> &[String] {
+        &self.takes[index].names
+    }
+
+    /// Names of all files, and whether bytes of one go to stdout.
+    pub fn summary(&self) -> (Vec<String>, bool) {
+        let names = self.takes.iter().flat_map(|take| &take.names).filter(|name| *name != "-").cloned();
+        (names.collect(), self.staging.has_stdout())
+    }
+
+    /// Gives all files their names.
+    ///
+    /// # Errors
+    /// See [`Staging::commit`].
+    pub fn commit(self) -> Result<()> {
+        self.staging.commit()
+    }
+}
+
+/// The largest file read as music.
+const MAX_INPUT: u64 = 64 << 20;
+
+/// A MIDI file to work on.
+pub struct Input {
+    pub name: String,
+    pub bytes: Vec<u8>,
+    pub score: Score,
+}
+
+impl Input {
+    /// Reads a MIDI file, `-` for stdin.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for a file that is not there, [`Kind::Failed`] for one that is no MIDI.
+    pub fn read(target: &Target) -> Result<Input> {
+        use std::io::Read;
+        let name = match target {
+            Target::Stdout => "stdin".to_owned(),
+            Target::File(path) => path.display().to_string(),
+        };
+        let path = PathBuf::from(&name);
+        let mut bytes = Vec::new();
+        let read = match target {
+            Target::Stdout => std::io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut bytes),
+            Target::File(path) => {
+                std::fs::File::open(path).and_then(|file| file.take(MAX_INPUT + 1).read_to_end(&mut bytes))
+            }
+        };
+        read.map_err(|e| Error::file("input", "read", &path, &e))?;
+        if bytes.len() as u64 > MAX_INPUT {
+            let message = format!("{name} must be at most {} MiB, got more", MAX_INPUT >> 20);
+            return Err(Error::new(Kind::Failed, "input", message));
+        }
+        if bytes.is_empty() {
+            return Err(Error::new(
+                Kind::Failed,
+                "input",
+                format!("{name} must be a MIDI file, got 0 bytes"),
+            ));
+        }
+        let score =
+            midi::read(&bytes).map_err(|e| Error::new(Kind::Failed, "input", format!("{name}: {e}")))?;
+        Ok(Input { name, bytes, score })
+    }
+
+    /// Its drums on the grid.
+    ///
+    /// # Errors
+    /// No drums, or drums under several metres.
+    pub fn drums(&self) -> Result<partita_score::QuantizedDrums> {
+        let quantized = partita_score::quantize_drums(&self.score, partita_score::DrumMap::Gm);
+        quantized.map_err(|e| Error::new(Kind::Failed, "input", format!("{}: {e}", self.name)))
+    }
+}

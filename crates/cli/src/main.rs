@@ -1,0 +1,54 @@
+//! `partita`: music from the command line.
+//!
+//! A command's options are in `commands/`, what several commands share beside it. Results go to stdout or to files,
+//! everything else to stderr; with `--json`, stdout holds exactly one object.
+#![forbid(unsafe_code)]
+
+mod cancel;
+mod commands;
+mod deliver;
+mod error;
+mod model;
+mod options;
+mod output;
+mod progress;
+mod report;
+mod session;
+mod takes;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use error::{Error, Kind};
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let result = match commands::Cli::try_parse_from(&arguments) {
+        Ok(cli) => commands::run(cli),
+        // Help and versions are answers, not errors.
+        Err(asked) if !asked.use_stderr() => {
+            drop(asked.print());
+            Ok(())
+        }
+        Err(wrong) => Err(wrong.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The parser may have failed before it came to this flag.
+            tell(&error, arguments.iter().any(|argument| argument == "--json"));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn tell(error: &Error, json: bool) {
+    if error.kind == Kind::ClosedPipe {
+        return;
+    }
+    if json {
+        drop(output::write_stdout(format!("{}\n", error.to_json()).as_bytes()));
+    }
+    drop(output::write_stderr(&format!("error: {}\n", error.message)));
+}

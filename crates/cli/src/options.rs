@@ -1,0 +1,256 @@
+//! Options that several commands share, and the parsers of their values.
+
+use std::ops::RangeInclusive;
+
+use clap::Args;
+use partita_models::drums::{ALL_LANES, Lanes, Sampling, lanes_of};
+use partita_score::{Meter, drums};
+
+use crate::error::Invalid;
+use crate::report::CommandLine;
+
+/// How new hits are played.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Playing")]
+pub struct Playing {
+    /// How many variations to play
+    #[arg(short = 'n', long, default_value_t = 1, value_parser = variations, allow_negative_numbers = true)]
+    pub variations: usize,
+    /// Number all randomness comes from; drawn and printed if left out
+    #[arg(long, value_parser = seed, allow_negative_numbers = true)]
+    pub seed: Option<u64>,
+    /// Boldness, (0, 4]: below 1 safer, above 1 wilder
+    #[arg(long, default_value_t = Sampling::default().temperature, value_parser = temperature, allow_negative_numbers = true)]
+    pub temperature: f64,
+    /// Draw from the k likeliest choices only; 0 for all
+    #[arg(long, default_value_t = Sampling::default().top_k, value_parser = top_k, allow_negative_numbers = true)]
+    pub top_k: usize,
+    /// Draw from the likeliest choices that together reach this probability, (0, 1]
+    #[arg(long, default_value_t = Sampling::default().top_p, value_parser = top_p, allow_negative_numbers = true)]
+    pub top_p: f64,
+    /// From sparse (0) to busy (1); left to the style if not given
+    #[arg(long, value_parser = density, allow_negative_numbers = true)]
+    pub density: Option<f64>,
+    /// Softest and loudest hit, as in 40-110
+    #[arg(long, value_name = "LOW-HIGH", default_value = "1-127", value_parser = velocity, allow_hyphen_values = true)]
+    pub velocity: Velocities,
+}
+
+impl Playing {
+    pub fn sampling(&self) -> Sampling {
+        Sampling { temperature: self.temperature, top_k: self.top_k, top_p: self.top_p }
+    }
+
+    /// These options, written out in full.
+    pub fn echo(&self, seed: u64, line: &mut CommandLine) {
+        line.option("variations", self.variations);
+        line.option("seed", seed);
+        line.option("temperature", self.temperature);
+        line.option("top-k", self.top_k);
+        line.option("top-p", self.top_p);
+        line.maybe("density", self.density);
+        line.option("velocity", &self.velocity);
+    }
+}
+
+/// Drums by name: `kick,snare,hihat`.
+#[derive(Clone, Debug)]
+pub struct LaneList {
+    pub lanes: Lanes,
+    text: String,
+}
+
+impl Default for LaneList {
+    fn default() -> LaneList {
+        LaneList { lanes: ALL_LANES, text: "all".into() }
+    }
+}
+
+impl std::fmt::Display for LaneList {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
+/// A range of velocities, `1..=127`.
+#[derive(Clone, Debug)]
+pub struct Velocities(pub RangeInclusive<u8>);
+
+impl std::fmt::Display for Velocities {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}-{}", self.0.start(), self.0.end())
+    }
+}
+
+/// Bars as people count them, the first is 1: `3` or `3-4`.
+#[derive(Clone, Debug)]
+pub struct BarRange {
+    /// Counted from 0.
+    pub bars: std::ops::Range<u32>,
+}
+
+impl std::fmt::Display for BarRange {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}-{}", self.bars.start + 1, self.bars.end)
+    }
+}
+
+/// A seed for a run that was given none. Short, so that it can be typed again.
+pub fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // The standard library keys its hash maps from the system's randomness.
+    let hasher = std::hash::RandomState::new().build_hasher();
+    hasher.finish() & 0xffff_ffff
+}
+
+/// A number as it was typed, anything else in quotes.
+fn shown(text: &str) -> String {
+    if text.parse::<f64>().is_ok() { text.to_owned() } else { format!("{text:?}") }
+}
+
+fn whole<T>(field: &'static str, range: RangeInclusive<T>, text: &str) -> Result<T, Invalid>
+where
+    T: std::str::FromStr + PartialOrd + std::fmt::Display,
+{
+    let value = text.trim().parse().ok().filter(|value| range.contains(value));
+    value.ok_or_else(|| {
+        let kind = if text.parse::<i128>().is_ok() { "in" } else { "a whole number in" };
+        Invalid { field, allowed: format!("{kind} {}..={}", range.start(), range.end()), got: shown(text) }
+    })
+}
+
+/// `allowed` describes what `fits` lets through.
+fn real(field: &'static str, allowed: &str, fits: impl Fn(f64) -> bool, text: &str) -> Result<f64, Invalid> {
+    let value = text.trim().parse().ok().filter(|value| fits(*value));
+    value.ok_or_else(|| Invalid { field, allowed: format!("in {allowed}"), got: shown(text) })
+}
+
+pub fn bars(text: &str) -> Result<u32, Invalid> {
+    whole("bars", 1..=32, text)
+}
+
+pub fn variations(text: &str) -> Result<usize, Invalid> {
+    whole("variations", 1..=64, text)
+}
+
+pub fn seed(text: &str) -> Result<u64, Invalid> {
+    whole("seed", 0..=u64::MAX, text)
+}
+
+pub fn top_k(text: &str) -> Result<usize, Invalid> {
+    whole("top-k", 0..=10_000, text)
+}
+
+pub fn sample_rate(text: &str) -> Result<u32, Invalid> {
+    whole("sample-rate", 8000..=192_000, text)
+}
+
+pub fn tempo(text: &str) -> Result<f64, Invalid> {
+    real("tempo", "40..=300", |value| (40.0..=300.0).contains(&value), text)
+}
+
+pub fn temperature(text: &str) -> Result<f64, Invalid> {
+    real("temperature", "(0, 4]", |value| value > 0.0 && value <= 4.0, text)
+}
+
+pub fn top_p(text: &str) -> Result<f64, Invalid> {
+    real("top-p", "(0, 1]", |value| value > 0.0 && value <= 1.0, text)
+}
+
+pub fn density(text: &str) -> Result<f64, Invalid> {
+    real("density", "[0, 1]", |value| (0.0..=1.0).contains(&value), text)
+}
+
+pub fn amount(text: &str) -> Result<f64, Invalid> {
+    real("amount", "[0, 1]", |value| (0.0..=1.0).contains(&value), text)
+}
+
+pub fn swing(text: &str) -> Result<f64, Invalid> {
+    real("swing", "[0.5, 0.75]", |value| (0.5..=0.75).contains(&value), text)
+}
+
+pub fn loudness(text: &str) -> Result<f64, Invalid> {
+    real("loudness", "[-60, 0]", |value| (-60.0..=0.0).contains(&value), text)
+}
+
+/// A metre whose bars have at most 32 sixteenths.
+pub fn time(text: &str) -> Result<Meter, Invalid> {
+    let invalid = || Invalid {
+        field: "time",
+        allowed: "numerator/denominator with 1..=32 over 2, 4, 8 or 16 and at most 32 sixteenths a bar"
+            .into(),
+        got: text.trim().to_owned(),
+    };
+    let meter: Meter = text.trim().parse().map_err(|_| invalid())?;
+    let fits = meter.denominator > 1 && meter.steps_per_bar() <= 32;
+    if fits { Ok(meter) } else { Err(invalid()) }
+}
+
+pub fn velocity(text: &str) -> Result<Velocities, Invalid> {
+    let range = text.split_once('-').unwrap_or((text, text));
+    let ends = range.0.trim().parse::<u8>().ok().zip(range.1.trim().parse::<u8>().ok());
+    let fits = |(low, high): &(u8, u8)| (1..=127).contains(low) && low <= high && *high <= 127;
+    let (low, high) = ends.filter(fits).ok_or_else(|| {
+        let allowed = "low-high in 1..=127, low first".into();
+        Invalid { field: "velocity", allowed, got: format!("{text:?}") }
+    })?;
+    Ok(Velocities(low..=high))
+}
+
+pub fn bar_range(text: &str) -> Result<BarRange, Invalid> {
+    let range = text.split_once('-').unwrap_or((text, text));
+    let ends = range.0.trim().parse::<u32>().ok().zip(range.1.trim().parse::<u32>().ok());
+    let fits = |(first, last): &(u32, u32)| *first >= 1 && first <= last;
+    let (first, last) = ends.filter(fits).ok_or_else(|| {
+        let allowed = "first-last counted from 1, as in 3-4".into();
+        Invalid { field: "bars", allowed, got: format!("{text:?}") }
+    })?;
+    Ok(BarRange { bars: first - 1..last })
+}
+
+pub fn kit(text: &str) -> Result<LaneList, Invalid> {
+    lane_list("kit", text)
+}
+
+pub fn lanes(text: &str) -> Result<LaneList, Invalid> {
+    lane_list("lanes", text)
+}
+
+fn lane_list(field: &'static str, text: &str) -> Result<LaneList, Invalid> {
+    match drums::parse_lanes(text) {
+        Ok(list) => Ok(LaneList { lanes: lanes_of(&list), text: text.to_owned() }),
+        Err(partita_score::Error::UnknownDrum { got, allowed, hint }) => {
+            let hint = hint.replacen(',', ";", 1);
+            Err(Invalid { field, allowed: format!("drums among {allowed}"), got: format!("{got}{hint}") })
+        }
+        Err(other) => Err(Invalid { field, allowed: "a list of drums".into(), got: other.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_field_range_and_value() {
+        let message = |result: Result<(), Invalid>| result.expect_err("invalid").to_string();
+        assert_eq!(message(bars("33").map(drop)), "bars must be in 1..=32, got 33");
+        assert_eq!(message(bars("four").map(drop)), "bars must be a whole number in 1..=32, got \"four\"");
+        assert_eq!(message(tempo("NaN").map(drop)), "tempo must be in 40..=300, got NaN");
+        assert_eq!(message(tempo("inf").map(drop)), "tempo must be in 40..=300, got inf");
+        assert!(message(time("5/3").map(drop)).ends_with("got 5/3"));
+        assert!(message(kit("kick,snair").map(drop)).ends_with("got \"snair\"; did you mean snare?"));
+        assert!(message(bar_range("0-2").map(drop)).contains("counted from 1"));
+    }
+
+    #[test]
+    fn ranges_parse_and_print() {
+        assert_eq!(velocity("40-110").expect("valid").to_string(), "40-110");
+        assert_eq!(velocity("90").expect("valid").to_string(), "90-90");
+        assert_eq!(bar_range("3").expect("valid").bars, 2..3);
+        assert_eq!(bar_range("3-4").expect("valid").to_string(), "3-4");
+        for bad in ["0-10", "10-5", "1-128", "", "-"] {
+            assert!(velocity(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Progress bars, on stderr and only for people.
+
+use std::ops::ControlFlow;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use partita_models::drums::Progress;
+
+use crate::cancel;
+use crate::session::Session;
+
+/// A bar of `length`, hidden unless someone looks; `template` is indicatif's.
+pub fn bar(session: &Session, length: u64, template: &str) -> ProgressBar {
+    if !session.shows_progress() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template(template).expect("templates are constants of this program");
+    bar.set_style(style.progress_chars("━╸─"));
+    bar
+}
+
+/// Runs `work` with a watch that moves a bar and stops at Ctrl-C.
+pub fn watch<T>(session: &Session, work: impl FnOnce(&mut dyn FnMut(Progress) -> ControlFlow<()>) -> T) -> T {
+    cancel::listen();
+    let bar = bar(session, 0, "{bar:30} bar {pos} of {len}  {msg}");
+    let mut watch = |progress: Progress| {
+        bar.set_length(u64::from(progress.total_bars));
+        bar.set_position(u64::from(progress.bars));
+        bar.set_message(format!("{} tokens", progress.tokens));
+        cancel::flow()
+    };
+    let result = work(&mut watch);
+    bar.finish_and_clear();
+    result
+}

@@ -1,0 +1,98 @@
+//! Runs the program in a folder of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use partita_score::{DrumMap, DrumPattern, Score, midi, quantize_drums};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder that goes away with the test.
+pub struct Place(TempDir);
+
+impl Place {
+    pub fn new() -> Place {
+        Place(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_partita"));
+        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        for variable in ["PARTITA_KERNELS", "PARTITA_THREADS", "LC_ALL", "LC_CTYPE", "LANG"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    /// Arguments separated by spaces.
+    pub fn run(&self, line: &str) -> Ran {
+        let arguments: Vec<&str> = line.split_whitespace().collect();
+        Ran(self.command(&arguments).output().expect("the program starts"))
+    }
+
+    /// Runs a line that must succeed.
+    pub fn ok(&self, line: &str) -> Ran {
+        let ran = self.run(line);
+        assert_eq!(ran.code(), 0, "{line}: {}", ran.stderr());
+        ran
+    }
+
+    pub fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).expect("written");
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    pub fn score(&self, name: &str) -> Score {
+        midi::read(&self.read(name)).expect("a MIDI file")
+    }
+
+    pub fn drums(&self, name: &str) -> DrumPattern {
+        quantize_drums(&self.score(name), DrumMap::Gm).expect("has drums").pattern
+    }
+
+    /// Copies a file of the shared test data.
+    pub fn sample(&self, name: &str) {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/midi").join(name);
+        std::fs::copy(from, self.path("in.mid")).expect("test data");
+    }
+
+    /// Every name in the folder, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path()).expect("readable");
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+pub struct Ran(pub Output);
+
+impl Ran {
+    pub fn code(&self) -> i32 {
+        self.0.status.code().unwrap_or(-1)
+    }
+
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.0.stdout).into_owned()
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
+    /// The one object on stdout.
+    pub fn json(&self) -> Value {
+        let stdout = self.stdout();
+        assert_eq!(stdout.trim_end().lines().count(), 1, "{stdout}");
+        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"))
+    }
+}

@@ -1,0 +1,76 @@
+//! Everything that reads bytes from outside, given any bytes: a value or an error, never a panic.
+//!
+//! Each function is one fuzz target; `cargo +nightly fuzz run midi_read fuzz/corpus/midi_read testdata/midi`
+//! searches for inputs that break it (for the others the second folder is `fuzz/seeds/<target>`).
+//! `tests/replay.rs` runs them all over the seeds on any compiler, and
+//! `cargo run --manifest-path fuzz/Cargo.toml --bin midi_read -- FILE` over one file.
+#![forbid(unsafe_code)]
+
+use partita_audio::{WavFormat, read_wav, wav::wav_bytes};
+use partita_nn::Tensors;
+use partita_score::{DrumMap, midi, quantize_drums};
+use partita_tokens::drums::{MAX_STEPS_PER_BAR, decode_hits};
+
+/// What a target does with its bytes.
+pub type Target = fn(&[u8]);
+
+/// Every target by name.
+pub const TARGETS: [(&str, Target); 4] = [
+    ("midi_read", midi_read),
+    ("wav_read", wav_read),
+    ("safetensors", safetensors),
+    ("drum_tokens", drum_tokens),
+];
+
+/// A score that is read survives writing and reading.
+pub fn midi_read(bytes: &[u8]) {
+    let Ok(score) = midi::read(bytes) else { return };
+    assert_eq!(midi::read(&midi::write(&score)).as_ref(), Ok(&score));
+    let _ = quantize_drums(&score, DrumMap::Gm);
+    let _ = score.duration();
+}
+
+/// Samples that are read are finite, and as floats survive writing and reading.
+pub fn wav_read(bytes: &[u8]) {
+    let Ok(pcm) = read_wav(bytes) else { return };
+    assert!(pcm.channels.iter().flatten().all(|sample| sample.is_finite()));
+    let written = wav_bytes(&pcm, WavFormat::Float32).expect("what was read can be written");
+    let again = read_wav(&written).expect("what was written can be read");
+    assert_eq!(again.channels, pcm.channels);
+}
+
+/// Every tensor that is listed can be asked for, and has as many values as its shape says.
+pub fn safetensors(bytes: &[u8]) {
+    let Ok(tensors) = Tensors::from_bytes(bytes.to_vec()) else { return };
+    for name in tensors.names() {
+        let shape = tensors.shape(name).expect("listed names have a shape");
+        if let Ok(values) = tensors.f32(name, shape) {
+            assert_eq!(values.len(), shape.iter().product::<usize>());
+        }
+        let _ = tensors.integers(name);
+    }
+}
+
+/// Hits have velocities and offsets of their ranges. The first byte chooses the metre, each pair after it is an id.
+pub fn drum_tokens(bytes: &[u8]) {
+    let Some((&first, rest)) = bytes.split_first() else { return };
+    let steps_per_bar = 1 + u32::from(first) % MAX_STEPS_PER_BAR;
+    let ids: Vec<u32> = rest.chunks_exact(2).map(|b| u32::from(u16::from_le_bytes([b[0], b[1]]))).collect();
+    let hits = decode_hits(steps_per_bar, &ids);
+    assert!(hits.len() <= ids.len());
+    for hit in hits {
+        assert!((1..=127).contains(&hit.velocity), "velocity {}", hit.velocity);
+        assert!((-0.5..0.5).contains(&hit.offset), "offset {}", hit.offset);
+    }
+}
+
+/// Runs a target over the files named on the command line.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn replay_arguments(target: Target) -> std::io::Result<()> {
+    for path in std::env::args_os().skip(1) {
+        target(&std::fs::read(path)?);
+    }
+    Ok(())
+}
