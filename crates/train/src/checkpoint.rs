@@ -26,11 +26,14 @@ pub struct State {
     pub(crate) second: Vec<f32>,
     pub step: u32,
     pub points: Vec<Point>,
+    /// Hash of the data set and its split; see [`Groove::split_hash`].
+    pub split_hash: String,
 }
 
 #[derive(Serialize, Deserialize)]
 struct StateFile {
     settings: Settings,
+    split_hash: String,
     step: u32,
     points: Vec<Point>,
 }
@@ -45,10 +48,18 @@ pub enum Error {
 }
 
 impl State {
-    pub(crate) fn new(settings: Settings) -> State {
+    pub(crate) fn new(settings: Settings, split_hash: &str) -> State {
         let parameters = Parameters::new(settings.shape, settings.seed);
         let zeros = vec![0.0; parameters.values.len()];
-        State { settings, parameters, first: zeros.clone(), second: zeros, step: 0, points: vec![] }
+        State {
+            settings,
+            parameters,
+            first: zeros.clone(),
+            second: zeros,
+            step: 0,
+            points: vec![],
+            split_hash: split_hash.to_owned(),
+        }
     }
 }
 
@@ -90,7 +101,12 @@ pub fn save(folder: &Path, state: &State, groove: &Groove) -> Result<(), Error> 
         path: folder.into(),
         source,
     })?;
-    let file = StateFile { settings: state.settings, step: state.step, points: state.points.clone() };
+    let file = StateFile {
+        settings: state.settings,
+        split_hash: groove.split_hash.clone(),
+        step: state.step,
+        points: state.points.clone(),
+    };
     let metadata = HashMap::from([("state".to_owned(), json(&file))]);
     let parts =
         [("weights.", &state.parameters.values), ("first.", &state.first), ("second.", &state.second)];
@@ -166,6 +182,7 @@ pub fn load(folder: &Path) -> Result<Option<State>, Error> {
         second,
         step: file.step,
         points: file.points,
+        split_hash: file.split_hash,
     }))
 }
 

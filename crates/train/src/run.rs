@@ -87,6 +87,8 @@ pub enum Error {
     Checkpoint(#[from] checkpoint::Error),
     #[error("the checkpoint in {} was made with other settings; use another folder or the same settings", .0.display())]
     OtherSettings(PathBuf),
+    #[error("the checkpoint in {} was made with other data; use another folder or the same data", .0.display())]
+    OtherData(PathBuf),
     #[error("data must have performances in its {0} split, got none")]
     EmptySplit(&'static str),
     #[error("the loss is not a number at step {0}; lower the learning rate")]
@@ -115,8 +117,11 @@ pub fn train(
 ) -> Result<State, Error> {
     let mut state = match checkpoint::load(folder)? {
         Some(state) if state.settings != settings => return Err(Error::OtherSettings(folder.to_path_buf())),
+        Some(state) if state.split_hash != groove.split_hash => {
+            return Err(Error::OtherData(folder.to_path_buf()));
+        }
         Some(state) => state,
-        None => State::new(settings),
+        None => State::new(settings, &groove.split_hash),
     };
     for split in [Split::Train, Split::Validation] {
         if groove.split(split).all(|clip| clip.hits.is_empty()) {
@@ -180,7 +185,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(shape: Shape, threads: usize, path: partita_kernels::Path) -> Bench {
-        let state = State::new(Settings::new(shape));
+        let state = State::new(Settings::new(shape), "");
         let workers = (0..threads).map(|_| Worker::new(&state.parameters, path)).collect();
         Bench { state, workers, path }
     }

@@ -173,17 +173,9 @@ impl Drummer {
         let excerpt = Excerpt { first_bar: before.bars, steps_per_bar, fills };
         let filled =
             self.extend(compute, common, before.tempo, excerpt, &given, lanes, request.variations, watch)?;
-        let take = |(variation, filled): (usize, Filled)| {
-            let mut pattern = DrumPattern {
-                meter: before.meter,
-                tempo: before.tempo,
-                bars: request.bars,
-                hits: filled.hits,
-            };
-            limit_velocities(&mut pattern.hits, common);
-            Take { pattern, variation, nats: filled.nats, tokens: filled.tokens }
-        };
-        Ok(filled.into_iter().enumerate().map(take).collect())
+        let silence =
+            DrumPattern { meter: before.meter, tempo: before.tempo, bars: request.bars, hits: vec![] };
+        Ok(takes(filled, &silence, common))
     }
 
     /// Plays the open cells of `request.pattern` anew; what is not open stays out of the answer.
@@ -212,12 +204,7 @@ impl Drummer {
             variations: request.variations,
         };
         let filled = self.fill_gaps(compute, &gaps, watch)?;
-        let take = |(variation, filled): (usize, Filled)| {
-            let mut pattern = DrumPattern { hits: filled.hits, ..pattern.clone() };
-            limit_velocities(&mut pattern.hits, common);
-            Take { pattern, variation, nats: filled.nats, tokens: filled.tokens }
-        };
-        Ok(filled.into_iter().enumerate().map(take).collect())
+        Ok(takes(filled, pattern, common))
     }
 
     /// Plays `excerpt` after the tokens `given`.
@@ -353,6 +340,16 @@ impl Drummer {
         ids.push(Token::Perform.id());
         ids
     }
+}
+
+/// One take a variation: its own hits, in the metre, tempo and bars of `frame`.
+fn takes(filled: Vec<Filled>, frame: &DrumPattern, common: &Common) -> Vec<Take> {
+    let take = |(variation, filled): (usize, Filled)| {
+        let mut pattern = DrumPattern { hits: filled.hits, ..frame.clone() };
+        limit_velocities(&mut pattern.hits, common);
+        Take { pattern, variation, nats: filled.nats, tokens: filled.tokens }
+    };
+    filled.into_iter().enumerate().map(take).collect()
 }
 
 /// What sounds in `bars` so far, steps from their start.

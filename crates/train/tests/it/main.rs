@@ -75,7 +75,7 @@ fn a_stopped_run_resumes_to_the_same_weights() {
 }
 
 #[test]
-fn other_settings_do_not_resume_a_run() {
+fn other_settings_or_other_data_do_not_resume_a_run() {
     let groove = groove();
     let folder = tempfile::tempdir().expect("a folder");
     train(&groove, settings(&groove, 3), folder.path(), 1, path(), |_| ControlFlow::Continue(()))
@@ -83,6 +83,10 @@ fn other_settings_do_not_resume_a_run() {
     let other = Settings { dropout: 0.5, ..settings(&groove, 3) };
     let result = train(&groove, other, folder.path(), 1, path(), |_| ControlFlow::Continue(()));
     assert!(matches!(result, Err(Error::OtherSettings(_))));
+    let mut moved = groove.clone();
+    moved.split_hash = "another".into();
+    let result = train(&moved, settings(&groove, 3), folder.path(), 1, path(), |_| ControlFlow::Continue(()));
+    assert!(matches!(result, Err(Error::OtherData(_))));
 }
 
 #[test]
