@@ -191,9 +191,9 @@ impl TrackReader {
             track.name.clone_from(&name);
             if self.open_count > 0 {
                 track.notes.retain(|note| note.end != OPEN);
-                // Without its notes, a program change at the start may have become the track's own program.
-                track.controls = absorb(std::mem::take(&mut track.controls), track.program);
             }
+            // Also one that came after a note at the start.
+            track.controls = absorb(std::mem::take(&mut track.controls), track.program);
         }
         into.append(&mut self.tracks);
     }

@@ -71,10 +71,14 @@ fn programs_of_a_channel_become_tracks_with_their_controls() {
 }
 
 #[test]
-fn a_program_beside_a_note_that_never_ends_is_said_once() {
-    let bytes = *b"MThd\0\0\0\x06\0\0\0\x01\0\x60MTrk\0\0\0\x0b\0\x90\x3c\x40\0\xc0\x05\0\xff\x2f\0";
-    let score = midi::read(&bytes).expect("reads");
-    assert_eq!(midi::read(&midi::write(&score)).expect("reads back"), score);
+fn a_program_behind_a_note_at_the_start_is_said_once() {
+    let lost = *b"MThd\0\0\0\x06\0\0\0\x01\0\x60MTrk\0\0\0\x0b\0\x90\x3c\x40\0\xc0\x05\0\xff\x2f\0";
+    let after =
+        *b"MThd\0\0\0\x06\0\0\0\x01\0\x60MTrk\0\0\0\x0f\0\x90\x3c\x40\0\xc0\0\x20\x80\x3c\0\0\xff\x2f\0";
+    for bytes in [&lost[..], &after[..]] {
+        let score = midi::read(bytes).expect("reads");
+        assert_eq!(midi::read(&midi::write(&score)).expect("reads back"), score);
+    }
 }
 
 fn fails(bytes: &[u8], expected: &str) {
