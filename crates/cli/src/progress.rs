@@ -1,9 +1,7 @@
 //! Progress bars, on stderr and only for people.
 
-use std::ops::ControlFlow;
-
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use partita_models::drums::Progress;
+use partita_models::drums::{Progress, Watch};
 
 use crate::cancel;
 use crate::session::Session;
@@ -20,10 +18,10 @@ pub fn bar(session: &Session, length: u64, template: &str) -> ProgressBar {
 }
 
 /// Runs `work` with a watch that moves a bar and stops at Ctrl-C.
-pub fn watch<T>(session: &Session, work: impl FnOnce(&mut dyn FnMut(Progress) -> ControlFlow<()>) -> T) -> T {
+pub fn watch<T>(session: &Session, work: impl FnOnce(&mut dyn Watch) -> T) -> T {
     cancel::listen();
     let bar = bar(session, 0, "{bar:30} bar {pos} of {len}  {msg}");
-    let mut watch = |progress: Progress| {
+    let mut watch = |progress: &Progress| {
         bar.set_length(u64::from(progress.total_bars));
         bar.set_position(u64::from(progress.bars));
         bar.set_message(format!("{} tokens", progress.tokens));

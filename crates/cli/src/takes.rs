@@ -42,7 +42,7 @@ pub fn finish(played: Played) -> Result<()> {
             "variation": take.variation,
             "hits": report::hits(&take.pattern),
             "nats": report::round(take.nats, 3),
-            "tokens": take.tokens,
+            "tokens": take.tokens(),
             "files": files,
         })
     });
@@ -78,7 +78,7 @@ pub fn finish(played: Played) -> Result<()> {
         }
         let _ = writeln!(text, "seed   {seed}\nagain  {command}");
     }
-    let tokens: usize = takes.iter().map(|take| take.tokens).sum();
+    let tokens: usize = takes.iter().map(Take::tokens).sum();
     let nats: f64 = takes.iter().map(|take| take.nats).sum();
     session.remark(&format!("{tokens} tokens, {nats:.1} nats, milliseconds {timing}"));
     session.answer(&object, &text, has_stdout)

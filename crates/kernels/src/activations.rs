@@ -1,9 +1,10 @@
 //! Activations quantised and laid out for the tile products.
 //!
-//! Rows are taken in blocks of a power of two; within a block they are interleaved (see
-//! [`generic`](crate::generic)), so one broadcast address walks all of them.
+//! Rows are taken in blocks of [`BLOCKS`] rows; within a block they are interleaved (see
+//! [`generic`](crate::generic)), so one broadcast address walks all of them. The last block may have room for more
+//! rows than there are; what is there is never stored.
 
-use crate::generic::{GROUP, Generic, Kernel};
+use crate::generic::{BLOCKS, GROUP, Generic, Kernel};
 use crate::math::ROUND;
 use crate::matrix::SMALLEST;
 use crate::multiversion;
@@ -36,10 +37,11 @@ impl Activations {
         let rows = x.len() / k;
         self.limit = block_limit(path, weights.precision);
         let limit = self.limit;
+        let room = rows / limit * limit + block_rows(limit, rows % limit);
         if weights.precision == Precision::F32 {
-            self.floats.resize(rows * k, 0.0);
+            self.floats.resize(room * k, 0.0);
             if rows == 1 {
-                self.floats.copy_from_slice(x);
+                self.floats[..k].copy_from_slice(x);
                 return;
             }
             let floats = SharedMut::new(&mut self.floats);
@@ -56,9 +58,9 @@ impl Activations {
         let groups = k.div_ceil(GROUP);
         self.stride = if grouped { groups * (GROUP / 4) } else { k.div_ceil(4) };
         let stride = self.stride;
-        self.words.resize(rows * stride, 0);
-        self.scales.resize(rows, 0.0);
-        self.sums.resize(rows * if grouped { groups } else { 1 }, 0);
+        self.words.resize(room * stride, 0);
+        self.scales.resize(room, 0.0);
+        self.sums.resize(room * if grouped { groups } else { 1 }, 0);
         let words = SharedMut::new(&mut self.words);
         let scales = SharedMut::new(&mut self.scales);
         let sums = SharedMut::new(&mut self.sums);
@@ -95,14 +97,8 @@ struct Place {
 }
 
 fn place(limit: usize, rows: usize, row: usize) -> Place {
-    let mut first = row / limit * limit;
-    loop {
-        let block = block_rows(limit, rows - first);
-        if row < first + block {
-            return Place { first, rows: block };
-        }
-        first += block;
-    }
+    let first = row / limit * limit;
+    Place { first, rows: block_rows(limit, rows - first) }
 }
 
 /// Where one quantised row goes.
@@ -135,35 +131,40 @@ multiversion! {
     /// Quantises a row and returns its scale.
     fn quantize_row(x: &[f32], to: &Quantized<'_>) -> f32 {
         let (scale, inverse) = quantum(x);
-        let mut total = 0;
+        // A sum for each place in a group: adding them up once, at the end, keeps the loop in registers.
+        let mut totals = [0i32; GROUP];
         for (group, values) in x.chunks(GROUP).enumerate() {
-            let mut bytes = [0i8; GROUP];
+            let mut whole = [0i32; GROUP];
             if let Ok(values) = <&[f32; GROUP]>::try_from(values) {
                 for at in 0..GROUP {
-                    bytes[at] = quantize(values[at], inverse);
+                    whole[at] = i32::from(quantize(values[at], inverse));
                 }
             } else {
-                for (byte, value) in bytes.iter_mut().zip(values) {
-                    *byte = quantize(*value, inverse);
+                for (whole, value) in whole.iter_mut().zip(values) {
+                    *whole = i32::from(quantize(*value, inverse));
                 }
             }
-            let mut sum = 0;
-            for byte in bytes {
-                sum += i32::from(byte);
+            let mut bytes = [0u8; GROUP];
+            for at in 0..GROUP {
+                bytes[at] = whole[at] as u8;
+                totals[at] = totals[at].wrapping_add(whole[at]);
             }
-            total += sum;
+            let mut words = [0i32; GROUP / 4];
+            for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                *word = i32::from_le_bytes(*bytes);
+            }
             let first = group * (GROUP / 4);
-            for (ahead, word) in bytes.chunks_exact(4).enumerate().take(to.quads - first) {
-                let word = i32::from_le_bytes([word[0] as u8, word[1] as u8, word[2] as u8, word[3] as u8]);
-                // SAFETY: words and sums at this row's places belong to one worker.
-                unsafe { to.words.write(to.word + (first + ahead) * to.step, word) };
-            }
+            let words = &words[..words.len().min(to.quads - first)];
+            // SAFETY: words and sums at this row's places belong to one worker.
+            unsafe { to.words.write_apart(to.word + first * to.step, to.step, words) };
             if to.grouped {
+                let sum = whole.iter().fold(0i32, |sum, whole| sum.wrapping_add(*whole));
                 // SAFETY: as above.
                 unsafe { to.sums.write(to.sum + group * to.step, sum) };
             }
         }
         if !to.grouped {
+            let total = totals.iter().fold(0i32, |sum, total| sum.wrapping_add(*total));
             // SAFETY: as above.
             unsafe { to.sums.write(to.sum, total) };
         }
@@ -171,7 +172,7 @@ multiversion! {
     }
 }
 
-/// Rows of activations in one tile product: a power of two.
+/// The most rows of activations in one tile product.
 fn block_limit(path: Path, precision: Precision) -> usize {
     let rows = match path {
         Path::Generic => Generic::ROWS,
@@ -182,11 +183,8 @@ fn block_limit(path: Path, precision: Precision) -> usize {
     if precision == Precision::Q4 { rows / 2 } else { rows }
 }
 
-/// Rows of the next block when `left` are left.
+/// Rows of the next block when `left` are left: the smallest that holds them all, or the largest.
 pub(crate) fn block_rows(limit: usize, left: usize) -> usize {
-    let mut rows = limit;
-    while rows > left {
-        rows /= 2;
-    }
-    rows
+    let block = if left == 0 { 0 } else { *BLOCKS.iter().find(|&&rows| rows >= left).unwrap_or(&limit) };
+    block.min(limit)
 }

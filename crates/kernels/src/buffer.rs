@@ -60,11 +60,6 @@ impl Buffer {
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
-    pub fn signed(&self) -> &[i8] {
-        // SAFETY: as in `bytes`; every bit pattern is an `i8`.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.len) }
-    }
-
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`, and `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }

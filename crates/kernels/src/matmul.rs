@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use crate::activations::{Activations, block_rows};
-use crate::generic::{GROUP, Generic, Kernel, TILE};
+use crate::generic::{GROUP, Generic, Kernel, Layout, TILE};
 use crate::math::{gelu, gelu_new};
 use crate::shared::SharedMut;
 use crate::{Matrix, Path, Pool, Precision};
@@ -33,6 +33,9 @@ pub enum After {
 
 /// Products below this many multiplications run on the calling thread: the fork would cost as much.
 const FORK_ABOVE: usize = 100_000;
+
+/// Tiles taken together, at most.
+const TOGETHER: usize = 4;
 
 /// Threads, instruction set and scratch memory of one caller.
 pub struct Compute {
@@ -115,25 +118,30 @@ pub(crate) fn tiles<K: Kernel>(job: &Job<'_>, from: usize, to: usize) {
     let outputs = job.weights.out_features;
     let mut tile = from;
     while tile < to {
+        let left = (to - tile).min(TOGETHER);
         // A float sum is one chain; with a single row, four tiles at once keep the multipliers busy.
-        let together = if job.weights.precision == Precision::F32 && job.rows == 1 && tile + 4 <= to {
-            float_tiles::<K, 1, 4>(job, tile, 0);
-            4
+        let together = if job.weights.precision == Precision::F32 && job.rows == 1 && left == TOGETHER {
+            float_tiles::<K, 1, TOGETHER>(job, tile, 0);
+            TOGETHER
         } else {
+            let together = if job.weights.precision == Precision::Int8 { left } else { 1 };
             let mut row = 0;
             while row < job.rows {
                 let rows = block_rows(job.activations.limit, job.rows - row);
                 match rows {
-                    1 => block::<K, 1>(job, tile, row),
-                    2 => block::<K, 2>(job, tile, row),
-                    4 => block::<K, 4>(job, tile, row),
-                    8 if K::ROWS >= 8 => block::<K, 8>(job, tile, row),
-                    _ if K::ROWS >= 16 => block::<K, 16>(job, tile, row),
+                    1 => blocks::<K, 1, 1>(job, tile, together, row),
+                    2 => blocks::<K, 2, 2>(job, tile, together, row),
+                    3 => blocks::<K, 3, 4>(job, tile, together, row),
+                    4 => blocks::<K, 4, 4>(job, tile, together, row),
+                    6 if K::ROWS >= 6 => blocks::<K, 6, 2>(job, tile, together, row),
+                    8 if K::ROWS >= 8 => blocks::<K, 8, 2>(job, tile, together, row),
+                    12 if K::ROWS >= 12 => blocks::<K, 12, 2>(job, tile, together, row),
+                    16 if K::ROWS >= 16 => blocks::<K, 16, 1>(job, tile, together, row),
                     _ => unreachable!("blocks have at most K::ROWS rows"),
                 }
                 row += rows;
             }
-            1
+            together
         };
         tile += together;
     }
@@ -155,23 +163,41 @@ pub(crate) fn tiles<K: Kernel>(job: &Job<'_>, from: usize, to: usize) {
     }
 }
 
+/// Rows from `row` on of `count` tiles, `T` at a time as long as there are that many: they share the loads of `B`
+/// rows, and give the multipliers `B * T` independent sums.
 #[inline(always)]
-fn block<K: Kernel, const B: usize>(job: &Job<'_>, tile: usize, row: usize) {
-    let (weights, x) = (job.weights, job.activations);
-    if weights.precision == Precision::F32 {
-        return float_tiles::<K, B, 1>(job, tile, row);
+fn blocks<K: Kernel, const B: usize, const T: usize>(job: &Job<'_>, tile: usize, count: usize, row: usize) {
+    match job.weights.precision {
+        Precision::F32 => float_tiles::<K, B, 1>(job, tile, row),
+        Precision::Q4 => group_tile::<K, B>(job, tile, row),
+        Precision::Int8 => {
+            let mut done = 0;
+            while T > 1 && done + T <= count {
+                byte_tiles::<K, B, T>(job, tile + done, row);
+                done += T;
+            }
+            while done < count {
+                byte_tiles::<K, B, 1>(job, tile + done, row);
+                done += 1;
+            }
+        }
     }
-    let bytes = &weights.data.bytes()[tile * weights.tile_bytes()..][..weights.tile_bytes()];
+}
+
+#[inline(always)]
+fn byte_tiles<K: Kernel, const B: usize, const T: usize>(job: &Job<'_>, tile: usize, row: usize) {
+    let (weights, x) = (job.weights, job.activations);
+    let apart = weights.tile_bytes();
+    let bytes = &weights.data.bytes()[tile * apart..][..T * apart];
     let words = &x.words[row * x.stride..][..x.stride * B];
-    let scales = &x.scales[row..][..B];
-    let bias: &[f32; TILE] = lanes(&weights.bias, tile);
-    if weights.precision == Precision::Int8 {
-        // SAFETY: `stride` is the number of quads, and `tile_bytes` is 64 for each; `run` has picked a
-        // kernel this CPU has.
-        let sums = unsafe { K::dot_int8::<B>(bytes.as_ptr(), x.stride, words.as_ptr()) };
-        let totals = &x.sums[row..][..B];
-        let tile_scales: &[f32; TILE] = lanes(&weights.scales, tile);
-        for at in 0..B {
+    let layout = Layout { quads: x.stride, step: 4 * TILE, apart };
+    // SAFETY: a tile has 64 bytes for each of its `stride` quads; `run` has picked a kernel this CPU has.
+    let sums = unsafe { K::dot_int8::<B, T>(bytes.as_ptr(), layout, words.as_ptr()) };
+    let (scales, totals) = (&x.scales[row..][..B], &x.sums[row..][..B]);
+    for (ahead, sums) in sums.iter().enumerate() {
+        let tile_scales: &[f32; TILE] = lanes(&weights.scales, tile + ahead);
+        let bias: &[f32; TILE] = lanes(&weights.bias, tile + ahead);
+        for at in 0..B.min(job.rows - row) {
             let mut values = [0.0; TILE];
             // Nothing wraps (see `Matrix::MAX_IN`); a check for it would keep the loop scalar.
             let offset = totals[at].wrapping_mul(128);
@@ -179,21 +205,28 @@ fn block<K: Kernel, const B: usize>(job: &Job<'_>, tile: usize, row: usize) {
                 let exact = sums[at][lane].wrapping_sub(offset);
                 values[lane] = (exact as f32).mul_add(tile_scales[lane] * scales[at], bias[lane]);
             }
-            store(job, tile, row + at, &values);
+            store(job, tile + ahead, row + at, &values);
         }
-    } else {
-        let groups = x.stride / (GROUP / 4);
-        let totals = &x.sums[row * groups..][..groups * B];
-        // SAFETY: `stride` is eight words a group, and `tile_bytes` is 288 for each; `run` has picked a
-        // kernel this CPU has.
-        let sums = unsafe { K::dot_q4::<B>(bytes.as_ptr(), groups, words.as_ptr(), totals.as_ptr()) };
-        for at in 0..B {
-            let mut values = [0.0; TILE];
-            for lane in 0..TILE {
-                values[lane] = sums[at][lane].mul_add(scales[at], bias[lane]);
-            }
-            store(job, tile, row + at, &values);
+    }
+}
+
+#[inline(always)]
+fn group_tile<K: Kernel, const B: usize>(job: &Job<'_>, tile: usize, row: usize) {
+    let (weights, x) = (job.weights, job.activations);
+    let bytes = &weights.data.bytes()[tile * weights.tile_bytes()..][..weights.tile_bytes()];
+    let words = &x.words[row * x.stride..][..x.stride * B];
+    let groups = x.stride / (GROUP / 4);
+    let totals = &x.sums[row * groups..][..groups * B];
+    // SAFETY: `stride` is eight words a group, and `tile_bytes` is 288 for each; `run` has picked a
+    // kernel this CPU has.
+    let sums = unsafe { K::dot_q4::<B>(bytes.as_ptr(), groups, words.as_ptr(), totals.as_ptr()) };
+    let (scales, bias): (_, &[f32; TILE]) = (&x.scales[row..][..B], lanes(&weights.bias, tile));
+    for at in 0..B.min(job.rows - row) {
+        let mut values = [0.0; TILE];
+        for lane in 0..TILE {
+            values[lane] = sums[at][lane].mul_add(scales[at], bias[lane]);
         }
+        store(job, tile, row + at, &values);
     }
 }
 
@@ -206,7 +239,7 @@ fn float_tiles<K: Kernel, const B: usize, const T: usize>(job: &Job<'_>, tile: u
     let sums = unsafe { K::dot_f32::<B, T>(tiles.as_ptr(), k, x.as_ptr()) };
     for (ahead, sums) in sums.iter().enumerate() {
         let bias: &[f32; TILE] = lanes(&job.weights.bias, tile + ahead);
-        for (at, sums) in sums.iter().enumerate() {
+        for (at, sums) in sums.iter().enumerate().take(job.rows - row) {
             let mut values = [0.0; TILE];
             for lane in 0..TILE {
                 values[lane] = sums[lane] + bias[lane];
@@ -275,7 +308,9 @@ mod tests {
                 let x = values(35 * inputs, 3);
                 let expected = product(Path::Generic, 1, &weights, &x, After::GeluNew);
                 for path in Path::ALL.into_iter().filter(|path| path.is_supported()) {
-                    for (threads, rows) in [(1, 35), (2, 35), (2, 16), (3, 7), (2, 1)] {
+                    for (threads, rows) in
+                        [(1, 35), (2, 35), (2, 16), (1, 11), (3, 7), (1, 5), (2, 3), (1, 2), (2, 1)]
+                    {
                         let got = product(path, threads, &weights, &x[..rows * inputs], After::GeluNew);
                         assert_eq!(
                             bits(&got),

@@ -6,14 +6,18 @@ use crate::multiversion;
 /// Lanes of every float reduction.
 pub(crate) const LANES: usize = 16;
 
+/// Joins lane `i` with lane `i + 8`, then `i + 4`, `i + 2`, `i + 1`.
 #[inline(always)]
-pub(crate) fn tree(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half {
-            lanes[lane] = join(lanes[lane], lanes[lane + half]);
-        }
+pub(crate) fn tree(lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
+    // Lengths the compiler knows, and no index to check: a loop over the halves costs as much as a short row.
+    let (mut eight, mut four) = ([0.0; 8], [0.0; 4]);
+    for lane in 0..8 {
+        eight[lane] = join(lanes[lane], lanes[lane + 8]);
     }
-    lanes[0]
+    for lane in 0..4 {
+        four[lane] = join(eight[lane], eight[lane + 4]);
+    }
+    join(join(four[0], four[2]), join(four[1], four[3]))
 }
 
 /// Folds `step(lane, value)` over `values`, lane `i % 16` taking element `i`, and joins the lanes.
@@ -25,13 +29,13 @@ pub(crate) fn fold(
     join: impl Fn(f32, f32) -> f32,
 ) -> f32 {
     let mut lanes = [start; LANES];
-    let mut chunks = values.chunks_exact(LANES);
-    for chunk in &mut chunks {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
         for lane in 0..LANES {
             lanes[lane] = step(lanes[lane], chunk[lane]);
         }
     }
-    for (lane, &value) in lanes.iter_mut().zip(chunks.remainder()) {
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
         *lane = step(*lane, value);
     }
     tree(lanes, join)

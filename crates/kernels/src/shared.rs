@@ -44,4 +44,21 @@ impl<'a, T> SharedMut<'a, T> {
         // SAFETY: in bounds by the assertion; exclusive by the caller's promise.
         unsafe { self.start.add(index).write(value) }
     }
+
+    /// Writes `values` to `first`, `first + step` and so on.
+    ///
+    /// # Safety
+    /// No other worker may touch these elements at the same time.
+    #[inline(always)]
+    pub unsafe fn write_apart(&self, first: usize, step: usize, values: &[T])
+    where
+        T: Copy,
+    {
+        let last = first + values.len().saturating_sub(1) * step;
+        assert!(last < self.len, "element {last} of {}", self.len);
+        for (at, value) in values.iter().enumerate() {
+            // SAFETY: in bounds by the assertion; exclusive by the caller's promise.
+            unsafe { self.start.add(first + at * step).write(*value) }
+        }
+    }
 }

@@ -14,6 +14,14 @@ use crate::{Error, Gpt, Result, Tap};
 /// Rows of one prefill pass: enough to be bound by arithmetic, few enough for the second-level cache.
 const PREFILL_ROWS: usize = 64;
 
+/// From this many rows a thread on, each thread takes rows of its own through the whole network instead of its part of
+/// every product: one join a step, not one a product.
+const ROWS_APART: usize = 2;
+/// Then every thread reads all weights, so this is only done with weights, in bytes, that stay in a shared cache.
+const WEIGHTS_APART: usize = 16 << 20;
+/// Positions whose attention takes as long as the products of a row.
+const POSITIONS_A_ROW: usize = 512;
+
 /// A sequence of one [`Decoder`]. No longer valid once the sequence has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SequenceId {
@@ -71,6 +79,46 @@ pub struct Decoder {
     memories: Vec<Memory>,
     buffers: Buffers,
     picked: Vec<f32>,
+    /// One for each thread, once a step is large enough to be cut.
+    crews: Vec<Crew>,
+}
+
+/// What a thread needs to take rows through the network by itself.
+struct Crew {
+    compute: Compute,
+    buffers: Buffers,
+    logits: Vec<f32>,
+}
+
+/// Rows of neighbouring slots, and those slots.
+struct Part<'a> {
+    crew: &'a mut Crew,
+    /// Their slots are counted from the first of `slots`.
+    rows: &'a [Row],
+    slots: &'a mut [Slot],
+    memories: &'a mut [Memory],
+}
+
+impl Part<'_> {
+    fn run(&mut self, gpt: &Gpt) {
+        let Crew { compute, buffers, logits } = &mut *self.crew;
+        let vocab = gpt.config.vocab;
+        let hidden = forward(gpt, compute, self.memories, self.rows, buffers, &mut None);
+        logits.resize(self.rows.len() * vocab, 0.0);
+        compute.matmul(&gpt.head, hidden, After::Store, logits);
+        for (row, logits) in self.rows.iter().zip(logits.chunks_exact(vocab)) {
+            self.slots[row.slot].take(logits);
+        }
+    }
+}
+
+impl Slot {
+    /// Notes that a token was taken, and what follows it.
+    fn take(&mut self, logits: &[f32]) {
+        self.position += 1;
+        self.last.clear();
+        self.last.extend_from_slice(logits);
+    }
 }
 
 impl Decoder {
@@ -87,6 +135,7 @@ impl Decoder {
             memories: Vec::new(),
             buffers: Buffers::default(),
             picked: Vec::new(),
+            crews: Vec::new(),
         }
     }
 
@@ -191,30 +240,87 @@ impl Decoder {
     /// [`Error::UnknownSequence`], [`Error::RepeatedSequence`], [`Error::Token`] out of range,
     /// [`Error::ContextFull`]; all sequences are then unchanged.
     pub fn step(&mut self, tokens: &[(SequenceId, u32)]) -> Result<Logits> {
+        self.advance(tokens)?;
+        let vocab = self.gpt.config.vocab;
+        let mut values = Vec::with_capacity(tokens.len() * vocab);
+        for (sequence, _) in tokens {
+            values.extend_from_slice(&self.slots[sequence.slot].last);
+        }
+        Ok(Logits { vocab, values })
+    }
+
+    /// [`step`](Self::step) without a copy of the logits, which are in [`last_logits`](Self::last_logits).
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn advance(&mut self, tokens: &[(SequenceId, u32)]) -> Result<()> {
         let mut rows = Vec::with_capacity(tokens.len());
-        for (index, &(sequence, token)) in tokens.iter().enumerate() {
+        for &(sequence, token) in tokens {
             let slot = self.find(sequence)?;
             self.check_tokens(slot, &[token])?;
-            if tokens[..index].iter().any(|(other, _)| *other == sequence) {
-                return Err(Error::RepeatedSequence);
-            }
             rows.push(Row { slot, token, position: self.slots[slot].position });
         }
-        let vocab = self.gpt.config.vocab;
-        let mut logits = Logits { vocab, values: vec![0.0; rows.len() * vocab] };
-        if rows.is_empty() {
-            return Ok(logits);
+        rows.sort_unstable_by_key(|row| row.slot);
+        if rows.windows(2).any(|pair| pair[0].slot == pair[1].slot) {
+            return Err(Error::RepeatedSequence);
+        }
+        let threads = self.compute.pool().threads();
+        let cached = self.gpt.bytes_per_step() <= WEIGHTS_APART;
+        if threads > 1 && cached && rows.len() >= ROWS_APART * threads {
+            self.advance_apart(&mut rows, threads);
+        } else if !rows.is_empty() {
+            self.advance_together(&rows);
+        }
+        Ok(())
+    }
+
+    /// All threads share each product.
+    fn advance_together(&mut self, rows: &[Row]) {
+        let gpt = &*self.gpt;
+        let vocab = gpt.config.vocab;
+        let hidden = forward(gpt, &mut self.compute, &mut self.memories, rows, &mut self.buffers, &mut None);
+        self.picked.resize(rows.len() * vocab, 0.0);
+        self.compute.matmul(&gpt.head, hidden, After::Store, &mut self.picked);
+        for (row, logits) in rows.iter().zip(self.picked.chunks_exact(vocab)) {
+            self.slots[row.slot].take(logits);
+        }
+    }
+
+    /// Each thread takes some of the rows, which are in the order of their slots.
+    fn advance_apart(&mut self, rows: &mut [Row], threads: usize) {
+        let path = self.compute.path();
+        while self.crews.len() < threads {
+            // No threads of its own: it runs inside a task.
+            let alone = Pool::new(1).expect("one thread is always allowed, and starts none");
+            let compute = Compute::new(Arc::new(alone), path);
+            self.crews.push(Crew { compute, buffers: Buffers::default(), logits: Vec::new() });
         }
         let gpt = &*self.gpt;
-        let hidden = forward(gpt, &mut self.compute, &mut self.memories, &rows, &mut self.buffers, &mut None);
-        self.compute.matmul(&gpt.head, hidden, After::Store, &mut logits.values);
-        for (row, values) in rows.iter().zip(logits.values.chunks_exact(vocab)) {
-            let slot = &mut self.slots[row.slot];
-            slot.position += 1;
-            slot.last.clear();
-            slot.last.extend_from_slice(values);
+        let cost = |row: &Row| POSITIONS_A_ROW + row.position;
+        let mut left: usize = rows.iter().map(cost).sum();
+        let (mut rows, mut slots, mut memories) = (rows, &mut self.slots[..], &mut self.memories[..]);
+        let mut parts = Vec::with_capacity(threads);
+        let mut first = 0;
+        for (index, crew) in self.crews.iter_mut().enumerate() {
+            let others = threads - index - 1;
+            // An equal share of what is left, and a row at least for each.
+            let (mut count, mut mine) = (0, 0);
+            while count < rows.len() - others && (count == 0 || others == 0 || mine * (others + 1) < left) {
+                mine += cost(&rows[count]);
+                count += 1;
+            }
+            left -= mine;
+            let (mine, other_rows) = rows.split_at_mut(count);
+            let end = mine[count - 1].slot + 1;
+            let (my_slots, other_slots) = slots.split_at_mut(end - first);
+            let (my_memories, other_memories) = memories.split_at_mut(end - first);
+            mine.iter_mut().for_each(|row| row.slot -= first);
+            parts.push(Part { crew, rows: mine, slots: my_slots, memories: my_memories });
+            (rows, slots, memories, first) = (other_rows, other_slots, other_memories, end);
         }
-        Ok(logits)
+        self.compute
+            .pool()
+            .for_chunks(&mut parts, 1, |_, part| part.iter_mut().for_each(|part| part.run(gpt)));
     }
 
     /// The logits `[L, V]` of every position of a sequence of its own, which does not stay.

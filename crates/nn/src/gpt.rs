@@ -142,7 +142,7 @@ impl GptConfig {
     pub fn check(&self) -> Result<()> {
         let sizes = [
             ("vocab", self.vocab, 1 << 20),
-            ("context", self.context, 1 << 20),
+            ("context", self.context, KvCache::MAX_POSITIONS),
             ("width", self.width, Matrix::MAX_IN),
             ("layers", self.layers, 1024),
             ("heads", self.heads, self.width),

@@ -3,7 +3,7 @@
 //! A model works on a [`DrumPattern`](crate::DrumPattern); these functions bring its answer back into the score the
 //! pattern was read from. Other notes, tracks, controls, tempo, metre and keys are not touched.
 
-use crate::{Hit, Note, QuantizedDrums, Score, Tick, Track, pattern};
+use crate::{DrumClass, Hit, Meter, MeterMap, Note, QuantizedDrums, Score, Tick, Track, pattern};
 
 /// How a note of a pattern is to be played.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,6 +105,28 @@ pub fn perform(score: &Score, drums: &QuantizedDrums, touches: &[Touch]) -> Scor
         track.notes.sort_by_key(|note| note.onset);
     }
     edited
+}
+
+/// Lets the drums' `meter` hold until `until`, the end of the new bars. What the score says from there on stays.
+///
+/// Drums are read in one metre, so a change under the new bars would make the file unreadable to every command.
+pub fn hold_meter(score: &mut Score, meter: Meter, until: Tick) {
+    let drums = score.tracks.iter().filter(|track| track.is_drums());
+    let notes = drums.flat_map(|track| &track.notes);
+    let strokes = notes.filter(|note| DrumClass::from_gm(note.pitch).is_some());
+    let last = strokes.map(|note| note.onset).max().unwrap_or_default();
+    // Rounding to coarse ticks can bring the last stroke onto the end.
+    let until = until.max(Tick(last.0.saturating_add(1)));
+    let changes = score.meters.changes();
+    if changes.iter().all(|(at, to)| *at >= until || *to == meter) {
+        return;
+    }
+    let after = score.meters.at(until);
+    let mut held: Vec<_> = changes.iter().copied().filter(|(at, to)| *at >= until || *to == meter).collect();
+    if !held.iter().any(|(at, _)| *at == until) {
+        held.push((until, after));
+    }
+    score.meters = MeterMap::new(held);
 }
 
 #[cfg(test)]

@@ -51,6 +51,11 @@ impl Hit {
     pub fn position(&self) -> f64 {
         f64::from(self.step) + f64::from(self.offset)
     }
+
+    /// The tick its note starts at in a score of `ppq`: never before the start, and inside its step.
+    pub fn onset(&self, ppq: Ppq) -> Tick {
+        tick_in_step(self.step, self.position(), f64::from(ppq.get()) / 4.0)
+    }
 }
 
 impl DrumPattern {

@@ -78,6 +78,8 @@ pub fn drums_config(parameters: &Parameters, groove: &Groove) -> DrumsConfig {
         styles: groove.styles.clone(),
         tempos: (0..groove.styles.len()).map(|style| median_tempo(groove, style)).collect(),
         sha256: String::new(),
+        version: None,
+        licence: None,
     }
 }
 

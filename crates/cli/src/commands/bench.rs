@@ -1,5 +1,9 @@
 //! `bench`: the speed of decoding, of one large product and of training on this machine, with random weights.
 
+mod share;
+
+use std::sync::Arc;
+
 use clap::Subcommand;
 use partita_nn::bench::{DecodeBench, decode, gemv};
 use partita_nn::{KvPrecision, Precision};
@@ -67,6 +71,17 @@ pub enum Command {
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
         steps: u16,
     },
+    /// Drum requests at once in shared steps, against one after another
+    Share {
+        #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+        requests: u16,
+        /// Bars of each, 1..=32
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=32))]
+        bars: u32,
+        /// Runs; the median counts
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+        runs: u16,
+    },
 }
 
 fn precision(text: &str) -> std::result::Result<Precision, Invalid> {
@@ -133,6 +148,24 @@ pub fn run(command: &Command, session: &Session) -> Result<()> {
                 report.ms_per_step,
             );
             session.answer(&json!(report), &text, false)
+        }
+        Command::Share { requests, bars, runs } => {
+            let (drummer, compute) = (Arc::new(model::drummer(session)?), model::compute()?);
+            let bench = share::ShareBench { requests: requests.into(), bars, runs: runs.into() };
+            crate::cancel::listen();
+            let report = share::measure(&drummer, &compute, &bench)?;
+            let text = format!(
+                "{:.1} times as fast: {:.0} ms at once, {:.0} ms one after another ({requests} x {bars} bars, {} kernels, {threads} threads)\n\
+                 {:.0} tokens/s, {:.1} sequences a step; the slowest request took {:.0} ms\n",
+                report.ratio,
+                report.shared_ms,
+                report.alone_ms,
+                report.kernels,
+                report.shared_tokens_per_s,
+                report.batch,
+                report.slowest_ms,
+            );
+            session.answer(&report.to_json(), &text, false)
         }
     }
 }

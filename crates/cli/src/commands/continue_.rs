@@ -2,7 +2,7 @@
 
 use clap::Args;
 use partita_models::drums::{Common, Continue};
-use partita_score::{DrumClass, Hit, Meter, MeterMap, Score, Tick, edit};
+use partita_score::{Hit, Score, Tick, edit};
 
 use crate::deliver::{Files, Input, Sound};
 use crate::error::Result;
@@ -77,7 +77,11 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         } else {
             let moved = take.pattern.hits.iter().map(|hit| Hit { step: hit.step + start, ..*hit });
             let mut score = edit::replace_hits(&input.score, &[], &moved.collect::<Vec<_>>());
-            hold_meter(&mut score, request.before.meter, tick(&input.score, start + take.pattern.steps()));
+            edit::hold_meter(
+                &mut score,
+                request.before.meter,
+                tick(&input.score, start + take.pattern.steps()),
+            );
             score
         };
         delivery.write(index, &score, &take.pattern, None)?;
@@ -116,26 +120,4 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
 fn tick(score: &Score, step: u32) -> Tick {
     // The cast saturates.
     Tick((f64::from(step) * f64::from(score.ppq.get()) / 4.0).round() as u32)
-}
-
-/// Lets the drums' `meter` hold until `until`, the end of the new bars. What the score says from there on stays.
-///
-/// Drums are read in one metre, so a change under the new bars would make the file unreadable to every command.
-fn hold_meter(score: &mut Score, meter: Meter, until: Tick) {
-    let drums = score.tracks.iter().filter(|track| track.is_drums());
-    let notes = drums.flat_map(|track| &track.notes);
-    let strokes = notes.filter(|note| DrumClass::from_gm(note.pitch).is_some());
-    let last = strokes.map(|note| note.onset).max().unwrap_or_default();
-    // Rounding to coarse ticks can bring the last stroke onto the end.
-    let until = until.max(Tick(last.0.saturating_add(1)));
-    let changes = score.meters.changes();
-    if changes.iter().all(|(at, to)| *at >= until || *to == meter) {
-        return;
-    }
-    let after = score.meters.at(until);
-    let mut held: Vec<_> = changes.iter().copied().filter(|(at, to)| *at >= until || *to == meter).collect();
-    if !held.iter().any(|(at, _)| *at == until) {
-        held.push((until, after));
-    }
-    score.meters = MeterMap::new(held);
 }

@@ -16,20 +16,42 @@ pub(crate) const TILE: usize = 16;
 pub(crate) const GROUP: usize = 32;
 /// Bytes of one q4 group of a tile: 16 x 32 nibbles, 16 f16 scales.
 pub(crate) const GROUP_BYTES: usize = 288;
+/// Activation rows of one tile product. With fewer rows than the next size the rest are computed for nothing: less
+/// than what a second pass over the tile would cost.
+pub(crate) const BLOCKS: [usize; 8] = [1, 2, 3, 4, 6, 8, 12, 16];
+
+/// Where the bytes of `T` int8 tiles lie, from the first byte of the first tile on.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout {
+    /// Quads of a tile: steps of 64 bytes.
+    pub quads: usize,
+    /// Bytes from one quad to the next.
+    pub step: usize,
+    /// Bytes from one tile to the next.
+    pub apart: usize,
+}
 
 /// Tile products of one instruction set.
 ///
-/// `B` is 1, 2, 4, 8 or 16 and at most [`ROWS`](Self::ROWS). Results are `[row][lane]`.
+/// `B` is one of [`BLOCKS`] and at most [`ROWS`](Self::ROWS). Results are `[row][lane]`.
 pub(crate) trait Kernel {
     /// The most activation rows that stay in registers at once.
     const ROWS: usize;
 
-    /// Exact sums of `weight * activation`, where a weight is stored as `weight + 128` in a `u8`.
-    /// The caller takes 128 times the sum of the activations off again.
+    /// Exact sums of `weight * activation` for `T` tiles, where a weight is stored as `weight + 128` in a `u8`.
+    /// The caller takes 128 times the sum of the activations off again. Returns `[tile][row][lane]`.
     ///
     /// # Safety
-    /// `tile` has `quads * 64` bytes, `x` has `quads * B` words; the CPU has the instruction set.
-    unsafe fn dot_int8<const B: usize>(tile: *const u8, quads: usize, x: *const i32) -> [[i32; TILE]; B];
+    /// All quads of `tiles` are readable, `x` has `quads * B` words; the CPU has the instruction set.
+    unsafe fn dot_int8<const B: usize, const T: usize>(
+        tiles: *const u8,
+        layout: Layout,
+        x: *const i32,
+    ) -> [[[i32; TILE]; B]; T];
+
+    /// Asks for memory that will be read soon; changes nothing.
+    #[inline(always)]
+    fn fetch(_bytes: &[u8]) {}
 
     /// For groups in ascending order: `sum = fma(scale, exact integer sum of the group, sum)`.
     /// A weight is stored as `weight + 8`; `sums` holds the sum of the activations, `[group][row]`.
@@ -61,32 +83,12 @@ pub(crate) trait Kernel {
     /// # Safety
     /// `weights` has `len` floats; `values` has `len` rows, `stride` apart, of `T * 16` values; the CPU
     /// has the instruction set.
-    unsafe fn mix<V: Value, const T: usize>(
+    unsafe fn mix<const T: usize>(
         weights: *const f32,
         len: usize,
-        values: *const V,
+        values: *const f32,
         stride: usize,
     ) -> [[f32; TILE]; T];
-}
-
-/// What a value cache holds: `f32` or `i8`.
-pub(crate) trait Value: Copy {
-    /// The value as a float.
-    fn widen(self) -> f32;
-
-    /// Eight values at `at` as floats.
-    ///
-    /// # Safety
-    /// `at` has eight values; the CPU has AVX2.
-    #[cfg(target_arch = "x86_64")]
-    unsafe fn widen_8(at: *const Self) -> std::arch::x86_64::__m256;
-
-    /// Sixteen values at `at` as floats.
-    ///
-    /// # Safety
-    /// `at` has sixteen values; the CPU has AVX-512.
-    #[cfg(target_arch = "x86_64")]
-    unsafe fn widen_16(at: *const Self) -> std::arch::x86_64::__m512;
 }
 
 /// Plain Rust, for every CPU.
@@ -96,18 +98,25 @@ impl Kernel for Generic {
     const ROWS: usize = 4;
 
     #[inline(always)]
-    unsafe fn dot_int8<const B: usize>(tile: *const u8, quads: usize, x: *const i32) -> [[i32; TILE]; B] {
-        // SAFETY: the lengths are the caller's promise.
-        let (tile, x) = unsafe {
-            (std::slice::from_raw_parts(tile, quads * 64), std::slice::from_raw_parts(x, quads * B))
-        };
-        let mut sums = [[0; TILE]; B];
-        for (weights, x) in tile.chunks_exact(64).zip(x.chunks_exact(B)) {
-            for (sums, x) in sums.iter_mut().zip(x) {
-                let x = x.to_le_bytes().map(|byte| i32::from(byte as i8));
-                for (sum, weights) in sums.iter_mut().zip(weights.chunks_exact(4)) {
-                    for (weight, x) in weights.iter().zip(x) {
-                        *sum += i32::from(*weight) * x;
+    unsafe fn dot_int8<const B: usize, const T: usize>(
+        tiles: *const u8,
+        layout: Layout,
+        x: *const i32,
+    ) -> [[[i32; TILE]; B]; T] {
+        // SAFETY: the length is the caller's promise.
+        let x = unsafe { std::slice::from_raw_parts(x, layout.quads * B) };
+        let mut sums = [[[0; TILE]; B]; T];
+        for (tile, sums) in sums.iter_mut().enumerate() {
+            for (quad, x) in x.chunks_exact(B).enumerate() {
+                let start = tile * layout.apart + quad * layout.step;
+                // SAFETY: a quad of a tile, by the caller's promise.
+                let weights = unsafe { std::slice::from_raw_parts(tiles.add(start), 4 * TILE) };
+                for (sums, x) in sums.iter_mut().zip(x) {
+                    let x = x.to_le_bytes().map(|byte| i32::from(byte as i8));
+                    for (sum, weights) in sums.iter_mut().zip(weights.chunks_exact(4)) {
+                        for (weight, x) in weights.iter().zip(x) {
+                            *sum += i32::from(*weight) * x;
+                        }
                     }
                 }
             }
@@ -180,10 +189,10 @@ impl Kernel for Generic {
     }
 
     #[inline(always)]
-    unsafe fn mix<V: Value, const T: usize>(
+    unsafe fn mix<const T: usize>(
         weights: *const f32,
         len: usize,
-        values: *const V,
+        values: *const f32,
         stride: usize,
     ) -> [[f32; TILE]; T] {
         // SAFETY: the length is the caller's promise.
@@ -194,7 +203,7 @@ impl Kernel for Generic {
                 // SAFETY: row `at` has `T` tiles, by the caller's promise.
                 let row = unsafe { std::slice::from_raw_parts(values.add(at * stride + tile * TILE), TILE) };
                 for (sum, value) in sums.iter_mut().zip(row) {
-                    *sum = weight.mul_add(value.widen(), *sum);
+                    *sum = weight.mul_add(*value, *sum);
                 }
             }
         }
@@ -202,50 +211,6 @@ impl Kernel for Generic {
         std::array::from_fn(|tile| {
             std::array::from_fn(|lane| (a[tile][lane] + b[tile][lane]) + (c[tile][lane] + d[tile][lane]))
         })
-    }
-}
-
-impl Value for f32 {
-    #[inline(always)]
-    fn widen(self) -> f32 {
-        self
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    unsafe fn widen_8(at: *const f32) -> std::arch::x86_64::__m256 {
-        // SAFETY: eight floats, by the caller's promise.
-        unsafe { std::arch::x86_64::_mm256_loadu_ps(at) }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    unsafe fn widen_16(at: *const f32) -> std::arch::x86_64::__m512 {
-        // SAFETY: sixteen floats, by the caller's promise.
-        unsafe { std::arch::x86_64::_mm512_loadu_ps(at) }
-    }
-}
-
-impl Value for i8 {
-    #[inline(always)]
-    fn widen(self) -> f32 {
-        f32::from(self)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    unsafe fn widen_8(at: *const i8) -> std::arch::x86_64::__m256 {
-        use std::arch::x86_64::*;
-        // SAFETY: eight bytes, by the caller's promise.
-        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(at.cast()))) }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    unsafe fn widen_16(at: *const i8) -> std::arch::x86_64::__m512 {
-        use std::arch::x86_64::*;
-        // SAFETY: sixteen bytes, by the caller's promise.
-        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(at.cast()))) }
     }
 }
 

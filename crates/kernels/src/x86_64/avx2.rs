@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::generic::{GROUP_BYTES, Kernel, TILE, Value};
+use crate::generic::{GROUP_BYTES, Kernel, Layout, TILE};
 
 pub(crate) struct Avx2;
 
@@ -15,36 +15,18 @@ impl Kernel for Avx2 {
     /// `vpmaddubsw` would saturate, so the bytes of a word are widened to 16 bits first, the even
     /// and the odd ones apart; their pair sums then land in the lane of their row.
     #[inline(always)]
-    unsafe fn dot_int8<const B: usize>(tile: *const u8, quads: usize, x: *const i32) -> [[i32; TILE]; B] {
-        // SAFETY: reads stay within the lengths the caller promises.
-        unsafe {
-            let even_bytes = _mm256_set1_epi16(0x00ff);
-            let mut sums = [[_mm256_setzero_si256(); 2]; B];
-            for quad in 0..quads {
-                let weights = tile.add(quad * 64);
-                let halves = [_mm256_loadu_si256(weights.cast()), _mm256_loadu_si256(weights.add(32).cast())];
-                let even = [_mm256_and_si256(halves[0], even_bytes), _mm256_and_si256(halves[1], even_bytes)];
-                let odd = [_mm256_srli_epi16::<8>(halves[0]), _mm256_srli_epi16::<8>(halves[1])];
-                for row in 0..B {
-                    let word = _mm256_set1_epi32(*x.add(quad * B + row));
-                    let x_even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(word));
-                    let x_odd = _mm256_srai_epi16::<8>(word);
-                    for half in 0..2 {
-                        let pairs = _mm256_add_epi32(
-                            _mm256_madd_epi16(even[half], x_even),
-                            _mm256_madd_epi16(odd[half], x_odd),
-                        );
-                        sums[row][half] = _mm256_add_epi32(sums[row][half], pairs);
-                    }
-                }
-            }
-            let mut out = [[0; TILE]; B];
-            for (out, sums) in out.iter_mut().zip(sums) {
-                _mm256_storeu_si256(out.as_mut_ptr().cast(), sums[0]);
-                _mm256_storeu_si256(out.as_mut_ptr().add(8).cast(), sums[1]);
-            }
-            out
+    unsafe fn dot_int8<const B: usize, const T: usize>(
+        tiles: *const u8,
+        layout: Layout,
+        x: *const i32,
+    ) -> [[[i32; TILE]; B]; T] {
+        let mut out = [[[0; TILE]; B]; T];
+        // One tile after the other: two would not fit the registers.
+        for (tile, out) in out.iter_mut().enumerate() {
+            // SAFETY: passed on from the caller.
+            *out = unsafe { dot_int8_tile(tiles.add(tile * layout.apart), layout, x) };
         }
+        out
     }
 
     /// A nibble times a signed byte is at most `15 * 127`, so `vpmaddubsw` is exact here and the
@@ -124,10 +106,10 @@ impl Kernel for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn mix<V: Value, const T: usize>(
+    unsafe fn mix<const T: usize>(
         weights: *const f32,
         len: usize,
-        values: *const V,
+        values: *const f32,
         stride: usize,
     ) -> [[f32; TILE]; T] {
         // SAFETY: reads stay within the lengths the caller promises.
@@ -142,16 +124,16 @@ impl Kernel for Avx2 {
                     for (chain, sums) in chains.iter_mut().enumerate() {
                         let weight = _mm256_set1_ps(*weights.add(first + chain));
                         let row = values.add((first + chain) * stride);
-                        sums[0] = _mm256_fmadd_ps(weight, V::widen_8(row), sums[0]);
-                        sums[1] = _mm256_fmadd_ps(weight, V::widen_8(row.add(8)), sums[1]);
+                        sums[0] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(row), sums[0]);
+                        sums[1] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(row.add(8)), sums[1]);
                     }
                 }
                 for at in whole..len {
                     let weight = _mm256_set1_ps(*weights.add(at));
                     let row = values.add(at * stride);
                     let sums = &mut chains[at - whole];
-                    sums[0] = _mm256_fmadd_ps(weight, V::widen_8(row), sums[0]);
-                    sums[1] = _mm256_fmadd_ps(weight, V::widen_8(row.add(8)), sums[1]);
+                    sums[0] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(row), sums[0]);
+                    sums[1] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(row.add(8)), sums[1]);
                 }
                 let [a, b, c, d] = chains;
                 for half in 0..2 {
@@ -161,6 +143,39 @@ impl Kernel for Avx2 {
             }
             store(out)
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn dot_int8_tile<const B: usize>(tile: *const u8, layout: Layout, x: *const i32) -> [[i32; TILE]; B] {
+    // SAFETY: reads stay within the lengths the caller of `dot_int8` promises.
+    unsafe {
+        let even_bytes = _mm256_set1_epi16(0x00ff);
+        let mut sums = [[_mm256_setzero_si256(); 2]; B];
+        for quad in 0..layout.quads {
+            let weights = tile.add(quad * layout.step);
+            let halves = [_mm256_loadu_si256(weights.cast()), _mm256_loadu_si256(weights.add(32).cast())];
+            let even = [_mm256_and_si256(halves[0], even_bytes), _mm256_and_si256(halves[1], even_bytes)];
+            let odd = [_mm256_srli_epi16::<8>(halves[0]), _mm256_srli_epi16::<8>(halves[1])];
+            for row in 0..B {
+                let word = _mm256_set1_epi32(*x.add(quad * B + row));
+                let x_even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(word));
+                let x_odd = _mm256_srai_epi16::<8>(word);
+                for half in 0..2 {
+                    let pairs = _mm256_add_epi32(
+                        _mm256_madd_epi16(even[half], x_even),
+                        _mm256_madd_epi16(odd[half], x_odd),
+                    );
+                    sums[row][half] = _mm256_add_epi32(sums[row][half], pairs);
+                }
+            }
+        }
+        let mut out = [[0; TILE]; B];
+        for (out, sums) in out.iter_mut().zip(sums) {
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), sums[0]);
+            _mm256_storeu_si256(out.as_mut_ptr().add(8).cast(), sums[1]);
+        }
+        out
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::generic::{GROUP_BYTES, Kernel, TILE, Value};
+use crate::generic::{GROUP_BYTES, Kernel, Layout, TILE};
 
 pub(crate) struct Avx512;
 
@@ -18,14 +18,26 @@ impl Kernel for Avx512 {
     const ROWS: usize = 16;
 
     #[inline(always)]
-    unsafe fn dot_int8<const B: usize>(tile: *const u8, quads: usize, x: *const i32) -> [[i32; TILE]; B] {
-        match B {
+    unsafe fn dot_int8<const B: usize, const T: usize>(
+        tiles: *const u8,
+        layout: Layout,
+        x: *const i32,
+    ) -> [[[i32; TILE]; B]; T] {
+        match B * T {
             // SAFETY: passed on from the caller.
-            1 => unsafe { dot_int8_chains::<B, 4>(tile, quads, x) },
+            1 => unsafe { dot_int8_chains::<B, T, 4>(tiles, layout, x) },
             // SAFETY: passed on from the caller.
-            2 | 4 => unsafe { dot_int8_chains::<B, 2>(tile, quads, x) },
+            2..=6 => unsafe { dot_int8_chains::<B, T, 2>(tiles, layout, x) },
             // SAFETY: passed on from the caller.
-            _ => unsafe { dot_int8_chains::<B, 1>(tile, quads, x) },
+            _ => unsafe { dot_int8_chains::<B, T, 1>(tiles, layout, x) },
+        }
+    }
+
+    #[inline(always)]
+    fn fetch(bytes: &[u8]) {
+        for line in bytes.as_chunks::<64>().0 {
+            // SAFETY: a hint that reads nothing; the CPU has SSE.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
         }
     }
 
@@ -108,10 +120,10 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn mix<V: Value, const T: usize>(
+    unsafe fn mix<const T: usize>(
         weights: *const f32,
         len: usize,
-        values: *const V,
+        values: *const f32,
         stride: usize,
     ) -> [[f32; TILE]; T] {
         // SAFETY: reads stay within the lengths the caller promises.
@@ -123,14 +135,15 @@ impl Kernel for Avx512 {
                     let weight = _mm512_set1_ps(*weights.add(first + chain));
                     let row = values.add((first + chain) * stride);
                     for (tile, sum) in sums.iter_mut().enumerate() {
-                        *sum = _mm512_fmadd_ps(weight, V::widen_16(row.add(tile * TILE)), *sum);
+                        *sum = _mm512_fmadd_ps(weight, _mm512_loadu_ps(row.add(tile * TILE)), *sum);
                     }
                 }
             }
             for at in whole..len {
                 let weight = _mm512_set1_ps(*weights.add(at));
                 for (tile, sum) in chains[at - whole].iter_mut().enumerate() {
-                    *sum = _mm512_fmadd_ps(weight, V::widen_16(values.add(at * stride + tile * TILE)), *sum);
+                    *sum =
+                        _mm512_fmadd_ps(weight, _mm512_loadu_ps(values.add(at * stride + tile * TILE)), *sum);
                 }
             }
             let [a, b, c, d] = chains;
@@ -143,42 +156,52 @@ impl Kernel for Avx512 {
     }
 }
 
+/// `C` chains of sums for each row and tile.
 #[inline(always)]
-unsafe fn dot_int8_chains<const B: usize, const C: usize>(
-    tile: *const u8,
-    quads: usize,
+unsafe fn dot_int8_chains<const B: usize, const T: usize, const C: usize>(
+    tiles: *const u8,
+    layout: Layout,
     x: *const i32,
-) -> [[i32; TILE]; B] {
+) -> [[[i32; TILE]; B]; T] {
+    let Layout { quads, step, apart } = layout;
     // SAFETY: reads stay within the lengths the caller of `dot_int8` promises.
     unsafe {
-        let mut sums = [[_mm512_setzero_si512(); B]; C];
+        let mut sums = [[[_mm512_setzero_si512(); B]; T]; C];
         let whole = quads / C * C;
         for first in (0..whole).step_by(C) {
             for (chain, sums) in sums.iter_mut().enumerate() {
                 let quad = first + chain;
-                let weights = tile.add(quad * 64);
-                if B <= 2 {
-                    _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(AHEAD).cast());
+                let mut weights = [_mm512_setzero_si512(); T];
+                for (tile, weights) in weights.iter_mut().enumerate() {
+                    let at = tiles.add(tile * apart + quad * step);
+                    _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast());
+                    *weights = _mm512_loadu_si512(at.cast());
                 }
-                let weights = _mm512_loadu_si512(weights.cast());
+                for row in 0..B {
+                    let x = _mm512_set1_epi32(*x.add(quad * B + row));
+                    for (sums, weights) in sums.iter_mut().zip(weights) {
+                        sums[row] = _mm512_dpbusd_epi32(sums[row], weights, x);
+                    }
+                }
+            }
+        }
+        for quad in whole..quads {
+            for (tile, sums) in sums[0].iter_mut().enumerate() {
+                let weights = _mm512_loadu_si512(tiles.add(tile * apart + quad * step).cast());
                 for (row, sum) in sums.iter_mut().enumerate() {
                     *sum = _mm512_dpbusd_epi32(*sum, weights, _mm512_set1_epi32(*x.add(quad * B + row)));
                 }
             }
         }
-        for quad in whole..quads {
-            let weights = _mm512_loadu_si512(tile.add(quad * 64).cast());
-            for (row, sum) in sums[0].iter_mut().enumerate() {
-                *sum = _mm512_dpbusd_epi32(*sum, weights, _mm512_set1_epi32(*x.add(quad * B + row)));
+        let mut out = [[[0; TILE]; B]; T];
+        for tile in 0..T {
+            for row in 0..B {
+                let mut total = sums[0][tile][row];
+                for sums in &sums[1..] {
+                    total = _mm512_add_epi32(total, sums[tile][row]);
+                }
+                _mm512_storeu_si512(out[tile][row].as_mut_ptr().cast(), total);
             }
-        }
-        let mut out = [[0; TILE]; B];
-        for (row, out) in out.iter_mut().enumerate() {
-            let mut total = sums[0][row];
-            for sums in &sums[1..] {
-                total = _mm512_add_epi32(total, sums[row]);
-            }
-            _mm512_storeu_si512(out.as_mut_ptr().cast(), total);
         }
         out
     }

@@ -22,6 +22,12 @@ pub struct DrumsConfig {
     pub tempos: Vec<f64>,
     /// SHA-256 of `model.safetensors`, in hexadecimal.
     pub sha256: String,
+    /// For catalogues; a folder's name may say it instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Under which the weights may be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
 }
 
 impl DrumsConfig {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use partita_kernels::{Path, Pool};
-use partita_nn::{Gpt, GptConfig, Precision, Tensors};
+use partita_kernels::{KvCache, Path, Pool};
+use partita_nn::{Decoder, Gpt, GptConfig, KvPrecision, Precision, Tensors};
 use partita_tokens::drums::VOCAB;
 use sha2::{Digest, Sha256};
 
@@ -24,6 +24,10 @@ pub struct Compute {
     pub pool: Arc<Pool>,
     pub path: Path,
 }
+
+/// How a drummer remembers what it has played. In f32, many sequences together would wait for memory: at each token,
+/// attention reads all keys and values of the sequence, more bytes than the weights have.
+pub(crate) const MEMORY: KvPrecision = KvPrecision::Int8;
 
 const STYLE_ROWS: &str = "style_embeddings.weight";
 
@@ -81,6 +85,24 @@ impl Drummer {
         let rows = config.styles.len() + 1;
         let styles = tensors.f32(STYLE_ROWS, &[rows, config.width]).map_err(|e| error(e.to_string()))?;
         Ok(Drummer { config, gpt: Arc::new(gpt), styles })
+    }
+
+    /// Bytes of memory the loaded model holds: packed matrices, embeddings, normalisations and styles.
+    pub fn memory_bytes(&self) -> usize {
+        let config = self.gpt.config();
+        let rows = config.vocab + config.context + 2 * (2 * config.layers + 1);
+        self.gpt.bytes_per_step() + 4 * (rows * config.width + self.styles.len())
+    }
+
+    /// Bytes of keys and values that a sequence being played reserves; they are used as it grows.
+    pub fn sequence_bytes(&self) -> usize {
+        let config = self.gpt.config();
+        config.layers * KvCache::bytes_reserved(config.heads, config.head_size(), config.context, MEMORY)
+    }
+
+    /// An empty decoder of this network.
+    pub(crate) fn decoder(&self, compute: &Compute) -> Decoder {
+        Decoder::new(&self.gpt, Arc::clone(&compute.pool), compute.path, MEMORY)
     }
 
     /// Every style by name: learned ones first.

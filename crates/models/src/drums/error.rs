@@ -23,6 +23,9 @@ pub enum Error {
     Crowded { bar: u32, hits: usize },
     #[error("cancelled")]
     Cancelled,
+    /// The loop behind a shared model has ended.
+    #[error("the model is no longer played")]
+    Stopped,
 }
 
 impl Error {

@@ -1,5 +1,7 @@
 //! New bars: from nothing, after given bars, and in the gaps of given bars.
 
+use std::ops::Range;
+
 use partita_nn::{Rng, Sampler};
 use partita_score::{DrumClass, DrumPattern, Hit, Meter};
 use partita_tokens::drums::{
@@ -7,12 +9,13 @@ use partita_tokens::drums::{
 };
 
 use super::Error;
-use super::decode::{Job, Watch, decode};
-use super::drummer::{Compute, Drummer};
+use super::drummer::Drummer;
+use super::player::{Played, Player, Sequence};
 use super::request::{
     Common, Continue, Generate, Infill, Lanes, Sampling, check_bars, check_common, check_meter, check_tempo,
     check_variations,
 };
+use super::watch::{Listener, Watch};
 
 /// One answer to a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +26,15 @@ pub struct Take {
     pub variation: usize,
     /// What the demands cost: negative log-likelihood of the new tokens, in nats, without constraints.
     pub nats: f64,
-    pub tokens: usize,
+    /// The new tokens as the model wrote them, gap after gap, the ends left out.
+    pub ids: Vec<u32>,
+}
+
+impl Take {
+    /// How many tokens it took.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
 }
 
 /// Bars of context around a gap, and the longest gap filled at once.
@@ -88,10 +99,21 @@ struct Gaps<'a> {
     variations: usize,
 }
 
+/// Bars to play after the tokens `given`.
+struct Asked<'a> {
+    common: &'a Common,
+    tempo: f64,
+    excerpt: Excerpt,
+    given: Vec<u32>,
+    lanes: Lanes,
+    variations: usize,
+}
+
+#[derive(Default)]
 struct Filled {
     hits: Vec<Hit>,
     nats: f64,
-    tokens: usize,
+    ids: Vec<u32>,
 }
 
 impl Drummer {
@@ -99,7 +121,12 @@ impl Drummer {
     ///
     /// # Errors
     /// A field out of its range, a kit the style does not have, or [`Error::Cancelled`] when `watch` breaks.
-    pub fn generate(&self, compute: &Compute, request: &Generate, watch: Watch) -> Result<Vec<Take>, Error> {
+    pub fn generate(
+        &self,
+        player: &dyn Player,
+        request: &Generate,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<Take>, Error> {
         let common = &request.common;
         check_common(common)?;
         check_bars(request.bars)?;
@@ -114,18 +141,19 @@ impl Drummer {
         }
         let steps_per_bar = request.meter.steps_per_bar();
         let kept = common.style.anchors(request.bars, steps_per_bar, &lanes);
-        let finish = |(variation, filled): (usize, Filled)| {
-            let mut hits = filled.hits;
-            hits.extend(&kept);
+        let finish = |mut hits: Vec<Hit>, bars: Range<u32>| {
+            hits.extend(kept.iter().filter(|hit| bars.contains(&(hit.step / steps_per_bar))));
             let mut pattern = DrumPattern { meter: request.meter, tempo, bars: request.bars, hits };
             pattern.sort();
             common.style.shape(&mut pattern);
             limit_velocities(&mut pattern.hits, common);
             start_at_zero(&mut pattern.hits);
-            Take { pattern, variation, nats: filled.nats, tokens: filled.tokens }
+            pattern.hits
         };
+        let mut listener =
+            Listener::new(watch, &finish, common, request.variations, steps_per_bar, request.bars);
         let anchored = common.style.anchored_lanes();
-        if anchored.contains(&true) {
+        let filled = if anchored.contains(&true) {
             let free: Lanes = std::array::from_fn(|i| lanes[i] && !anchored[i]);
             let open = vec![free.contains(&true); fills.len()];
             let gaps = Gaps {
@@ -138,11 +166,19 @@ impl Drummer {
                 lanes: free,
                 variations: request.variations,
             };
-            return Ok(self.fill_gaps(compute, &gaps, watch)?.into_iter().enumerate().map(finish).collect());
-        }
-        let excerpt = Excerpt { first_bar: 0, steps_per_bar, fills };
-        let filled = self.extend(compute, common, tempo, excerpt, &[], lanes, request.variations, watch)?;
-        Ok(filled.into_iter().enumerate().map(finish).collect())
+            if !free.contains(&true) {
+                (0..request.bars).for_each(|bar| listener.pass(bar));
+                listener.report()?;
+            }
+            self.fill_gaps(player, &gaps, &mut listener)?
+        } else {
+            let excerpt = Excerpt { first_bar: 0, steps_per_bar, fills };
+            let asked =
+                Asked { common, tempo, excerpt, given: vec![], lanes, variations: request.variations };
+            self.extend(player, asked, &mut listener)?
+        };
+        let silence = DrumPattern { meter: request.meter, tempo, bars: request.bars, hits: vec![] };
+        Ok(takes(filled, &silence, |hits| finish(hits, 0..request.bars)))
     }
 
     /// Plays on after `request.before`.
@@ -151,9 +187,9 @@ impl Drummer {
     /// As [`Drummer::generate`].
     pub fn continue_pattern(
         &self,
-        compute: &Compute,
+        player: &dyn Player,
         request: &Continue,
-        watch: Watch,
+        watch: &mut dyn Watch,
     ) -> Result<Vec<Take>, Error> {
         let (common, before) = (&request.common, &request.before);
         check_common(common)?;
@@ -171,18 +207,27 @@ impl Drummer {
             fills[request.bars as usize - 1] = true;
         }
         let excerpt = Excerpt { first_bar: before.bars, steps_per_bar, fills };
-        let filled =
-            self.extend(compute, common, before.tempo, excerpt, &given, lanes, request.variations, watch)?;
+        let shape = |hits, _| limited(hits, common);
+        let mut listener =
+            Listener::new(watch, &shape, common, request.variations, steps_per_bar, request.bars);
+        let asked =
+            Asked { common, tempo: before.tempo, excerpt, given, lanes, variations: request.variations };
+        let filled = self.extend(player, asked, &mut listener)?;
         let silence =
             DrumPattern { meter: before.meter, tempo: before.tempo, bars: request.bars, hits: vec![] };
-        Ok(takes(filled, &silence, common))
+        Ok(takes(filled, &silence, |hits| limited(hits, common)))
     }
 
     /// Plays the open cells of `request.pattern` anew; what is not open stays out of the answer.
     ///
     /// # Errors
     /// As [`Drummer::generate`]; a bar too full to read is [`Error::Crowded`].
-    pub fn infill(&self, compute: &Compute, request: &Infill, watch: Watch) -> Result<Vec<Take>, Error> {
+    pub fn infill(
+        &self,
+        player: &dyn Player,
+        request: &Infill,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<Take>, Error> {
         let (common, pattern) = (&request.common, &request.pattern);
         check_common(common)?;
         check_meter(pattern.meter)?;
@@ -203,60 +248,59 @@ impl Drummer {
             lanes,
             variations: request.variations,
         };
-        let filled = self.fill_gaps(compute, &gaps, watch)?;
-        Ok(takes(filled, pattern, common))
+        let shape = |hits, _| limited(hits, common);
+        let (steps_per_bar, bars) = (pattern.meter.steps_per_bar(), request.bars.len() as u32);
+        let mut listener = Listener::new(watch, &shape, common, request.variations, steps_per_bar, bars);
+        let filled = self.fill_gaps(player, &gaps, &mut listener)?;
+        Ok(takes(filled, pattern, |hits| limited(hits, common)))
     }
 
-    /// Plays `excerpt` after the tokens `given`.
-    #[allow(clippy::too_many_arguments)]
+    /// Plays the bars asked for.
     fn extend(
         &self,
-        compute: &Compute,
-        common: &Common,
-        tempo: f64,
-        excerpt: Excerpt,
-        given: &[u32],
-        lanes: Lanes,
-        variations: usize,
-        watch: Watch,
+        player: &dyn Player,
+        asked: Asked,
+        listener: &mut Listener,
     ) -> Result<Vec<Filled>, Error> {
-        let steps_per_bar = excerpt.steps_per_bar;
+        let Asked { common, tempo, excerpt, given, lanes, variations } = asked;
+        let (steps_per_bar, bars) = (excerpt.steps_per_bar, excerpt.fills.len());
         let prompt = Prompt { task: Task::Generate, steps_per_bar, tempo, density: common.told_density() };
         let grammar = Grammar::new(Constraints {
-            open: vec![true; excerpt.fills.len()],
+            open: vec![true; bars],
             lanes,
             velocities: common.velocities.clone(),
             hits_per_bar: HITS_PER_BAR as u32,
             sounding: true,
             excerpt,
         })?;
-        let jobs = (0..variations)
+        let sequences = (0..variations)
             .map(|variation| {
-                Ok(Job {
+                Ok(Sequence {
                     prompt: encode_prompt(&prompt),
-                    given: given.to_vec(),
+                    given: given.clone(),
                     grammar: grammar.clone(),
                     rng: Rng::new(common.seed, variation as u64),
-                    sampler: sampler(common.sampling)?,
+                    sampler: listener.sampler()?,
                 })
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        let outputs = decode(self, compute, &common.style, jobs, watch)?;
-        let filled = outputs.into_iter().map(|output| Filled {
-            hits: decode_hits(steps_per_bar, &output.ids),
-            nats: output.nats,
-            tokens: output.ids.len(),
-        });
-        Ok(filled.collect())
+        listener.section(0, vec![true; bars]);
+        let played = player.decode(self, &common.style, sequences, listener)?;
+        let filled = |Played { ids, nats, .. }| Filled { hits: decode_hits(steps_per_bar, &ids), nats, ids };
+        Ok(played.into_iter().map(filled).collect())
     }
 
     /// Fills the open bars gap by gap, each heard with the bars around it.
-    fn fill_gaps(&self, compute: &Compute, gaps: &Gaps, watch: Watch) -> Result<Vec<Filled>, Error> {
+    fn fill_gaps(
+        &self,
+        player: &dyn Player,
+        gaps: &Gaps,
+        listener: &mut Listener,
+    ) -> Result<Vec<Filled>, Error> {
         let steps = gaps.meter.steps_per_bar();
         let bars = gaps.open.len() as u32;
         let mut rngs: Vec<Rng> = (0..gaps.variations).map(|v| Rng::new(gaps.common.seed, v as u64)).collect();
-        let mut all: Vec<Filled> =
-            rngs.iter().map(|_| Filled { hits: vec![], nats: 0.0, tokens: 0 }).collect();
+        let mut all: Vec<Filled> = rngs.iter().map(|_| Filled::default()).collect();
         let mut bar = 0;
         while bar < bars {
             if !gaps.open[bar as usize] {
@@ -270,7 +314,8 @@ impl Drummer {
                 steps_per_bar: steps,
                 fills: gaps.fills[range.start as usize..range.end as usize].to_vec(),
             };
-            let mut jobs = Vec::new();
+            let open: Vec<bool> = range.clone().map(|b| (bar..bar + gap).contains(&b)).collect();
+            let mut sequences = Vec::new();
             for (filled, rng) in all.iter().zip(&rngs) {
                 let heard = heard(gaps, filled, range.clone());
                 let silent =
@@ -279,25 +324,26 @@ impl Drummer {
                 let room = self.config.context - prompt.len() - excerpt.fills.len() - 16;
                 let hits_per_bar = (room / (TOKENS_PER_HIT * gap as usize)).min(HITS_PER_BAR) as u32;
                 let grammar = Grammar::new(Constraints {
-                    open: range.clone().map(|b| (bar..bar + gap).contains(&b)).collect(),
+                    open: open.clone(),
                     lanes: gaps.lanes,
                     velocities: gaps.common.velocities.clone(),
                     hits_per_bar,
                     sounding: silent,
                     excerpt: excerpt.clone(),
                 })?;
-                let sampler = sampler(gaps.common.sampling)?;
-                jobs.push(Job { prompt, given: vec![], grammar, rng: rng.clone(), sampler });
+                let sampler = listener.sampler()?;
+                sequences.push(Sequence { prompt, given: vec![], grammar, rng: rng.clone(), sampler });
             }
-            let outputs = decode(self, compute, &gaps.common.style, jobs, watch)?;
-            for ((filled, rng), output) in all.iter_mut().zip(&mut rngs).zip(outputs) {
-                let new = decode_hits(steps, &output.ids);
+            listener.section(range.start, open);
+            let played = player.decode(self, &gaps.common.style, sequences, listener)?;
+            for ((filled, rng), played) in all.iter_mut().zip(&mut rngs).zip(played) {
+                let new = decode_hits(steps, &played.ids);
                 filled
                     .hits
                     .extend(new.into_iter().map(|hit| Hit { step: hit.step + range.start * steps, ..hit }));
-                filled.nats += output.nats;
-                filled.tokens += output.ids.len();
-                *rng = output.rng;
+                filled.nats += played.nats;
+                filled.ids.extend(played.ids);
+                *rng = played.rng;
             }
             bar += gap;
         }
@@ -305,13 +351,7 @@ impl Drummer {
     }
 
     /// Bars to hear and how many of the gap to fill, so that everything fits the context.
-    fn fit(
-        &self,
-        gaps: &Gaps,
-        all: &[Filled],
-        bar: u32,
-        gap: u32,
-    ) -> Result<(std::ops::Range<u32>, u32), Error> {
+    fn fit(&self, gaps: &Gaps, all: &[Filled], bar: u32, gap: u32) -> Result<(Range<u32>, u32), Error> {
         let bars = gaps.open.len() as u32;
         let steps_per_bar = gaps.meter.steps_per_bar();
         let mut worst = 0;
@@ -342,18 +382,17 @@ impl Drummer {
     }
 }
 
-/// One take a variation: its own hits, in the metre, tempo and bars of `frame`.
-fn takes(filled: Vec<Filled>, frame: &DrumPattern, common: &Common) -> Vec<Take> {
+/// One take a variation: its own hits in their final shape, in the metre, tempo and bars of `frame`.
+fn takes(filled: Vec<Filled>, frame: &DrumPattern, shape: impl Fn(Vec<Hit>) -> Vec<Hit>) -> Vec<Take> {
     let take = |(variation, filled): (usize, Filled)| {
-        let mut pattern = DrumPattern { hits: filled.hits, ..frame.clone() };
-        limit_velocities(&mut pattern.hits, common);
-        Take { pattern, variation, nats: filled.nats, tokens: filled.tokens }
+        let pattern = DrumPattern { hits: shape(filled.hits), ..*frame };
+        Take { pattern, variation, nats: filled.nats, ids: filled.ids }
     };
     filled.into_iter().enumerate().map(take).collect()
 }
 
 /// What sounds in `bars` so far, steps from their start.
-fn heard(gaps: &Gaps, filled: &Filled, bars: std::ops::Range<u32>) -> Vec<Hit> {
+fn heard(gaps: &Gaps, filled: &Filled, bars: Range<u32>) -> Vec<Hit> {
     let mut hits: Vec<Hit> = gaps.kept.iter().chain(&filled.hits).copied().collect();
     hits.sort_by(|a, b| (a.step, a.class).cmp(&(b.step, b.class)).then(a.offset.total_cmp(&b.offset)));
     window(&hits, gaps.meter.steps_per_bar(), bars.start, bars.end - bars.start)
@@ -370,6 +409,11 @@ fn start_at_zero(hits: &mut [Hit]) {
     for hit in hits.iter_mut().filter(|hit| hit.step == 0) {
         hit.offset = hit.offset.max(0.0);
     }
+}
+
+fn limited(mut hits: Vec<Hit>, common: &Common) -> Vec<Hit> {
+    limit_velocities(&mut hits, common);
+    hits
 }
 
 /// A bin may reach over the edge of the range asked for; its velocity does not.

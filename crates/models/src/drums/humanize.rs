@@ -1,6 +1,6 @@
 //! A performance of a score: every hit stays, velocity and microtiming are played.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use partita_kernels::exp;
 use partita_nn::{Logits, Rng};
@@ -11,10 +11,11 @@ use partita_tokens::drums::{
 };
 
 use super::Error;
-use super::decode::{Progress, Watch};
 use super::drummer::{Compute, Drummer};
 use super::generate::window;
+use super::player::Player;
 use super::request::{Humanize, check_meter};
+use super::watch::{NewBar, Progress, Watch};
 
 /// How a hit is played.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +34,9 @@ pub struct Performed {
     /// What one drummer did.
     pub sampled: Stroke,
 }
+
+/// Hears of everything performed so far, how many bars that is, and which of them are new.
+type Report<'a> = &'a mut dyn FnMut(&[Performed], u32, Range<u32>) -> ControlFlow<()>;
 
 /// Bars performed at once, and bars of the score seen on either side.
 const WINDOW_BARS: u32 = 2;
@@ -78,28 +82,44 @@ impl Expression {
 impl Drummer {
     /// One stroke for each hit of `request.pattern`, in order.
     ///
+    /// The bars `watch` gets hold the hits with velocities rounded and offsets as they are. Its sampling plays no part.
+    ///
     /// # Errors
     /// A field out of its range, a bar too full to read, or [`Error::Cancelled`].
     pub fn humanize(
         &self,
-        compute: &Compute,
+        player: &dyn Player,
         request: &Humanize,
-        watch: Watch,
+        watch: &mut dyn Watch,
     ) -> Result<Vec<Stroke>, Error> {
         if !(0.0..=1.0).contains(&request.amount) {
             return Err(Error::range("amount", "[0, 1]", request.amount));
         }
-        let performed = self.perform(compute, request, watch)?;
         let expression = Expression::default();
         let blend = |from: f64, to: f64| from + request.amount * (to - from);
-        let strokes = request.pattern.hits.iter().zip(&performed).map(|(hit, performed)| {
+        let play = |(hit, performed): (&Hit, &Performed)| {
             let stroke = expression.shape(performed);
             Stroke {
                 velocity: blend(f64::from(hit.velocity), stroke.velocity),
                 offset: blend(f64::from(hit.offset), stroke.offset),
             }
-        });
-        Ok(strokes.collect())
+        };
+        let pattern = &request.pattern;
+        let steps = pattern.meter.steps_per_bar();
+        let performed = self.perform_each(player.compute(), request, &mut |performed, bars, new| {
+            let new = new.map(|bar| {
+                let of_bar = |(hit, _): &(&Hit, &Performed)| hit.step / steps == bar;
+                let hits = pattern.hits.iter().zip(performed).filter(of_bar).map(|(hit, performed)| {
+                    let stroke = play((hit, performed));
+                    let velocity = stroke.velocity.round().clamp(1.0, 127.0) as u8;
+                    Hit { velocity, offset: stroke.offset as f32, ..*hit }
+                });
+                NewBar { variation: 0, bar, hits: hits.collect() }
+            });
+            let new = new.collect();
+            watch.progress(&Progress { tokens: performed.len(), bars, total_bars: pattern.bars, new })
+        })?;
+        Ok(pattern.hits.iter().zip(&performed).map(play).collect())
     }
 
     /// What the model makes of each hit of `request.pattern`; `request.amount` plays no part.
@@ -108,9 +128,22 @@ impl Drummer {
     /// As [`Drummer::humanize`].
     pub fn perform(
         &self,
+        player: &dyn Player,
+        request: &Humanize,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<Performed>, Error> {
+        let total_bars = request.pattern.bars;
+        self.perform_each(player.compute(), request, &mut |performed, bars, _| {
+            watch.progress(&Progress { tokens: performed.len(), bars, total_bars, new: vec![] })
+        })
+    }
+
+    /// As [`Drummer::perform`]; `report` hears of everything so far, how many bars that is, and which are new.
+    fn perform_each(
+        &self,
         compute: &Compute,
         request: &Humanize,
-        watch: Watch,
+        report: Report,
     ) -> Result<Vec<Performed>, Error> {
         let pattern = &request.pattern;
         check_meter(pattern.meter)?;
@@ -128,7 +161,7 @@ impl Drummer {
                 strokes.into_iter().zip(&heard.hits).filter(|(_, hit)| inside(hit)).map(|(stroke, _)| stroke),
             );
             done = bars.end;
-            if watch(Progress { tokens: performed.len(), bars: done, total_bars: pattern.bars }).is_break() {
+            if report(&performed, done, bars).is_break() {
                 return Err(Error::Cancelled);
             }
         }

@@ -1,6 +1,6 @@
 //! How likely the network finds given tokens: what evaluation asks.
 
-use partita_nn::{Decoder, KvPrecision, Logits, log_probability};
+use partita_nn::{Logits, log_probability};
 
 use super::Error;
 use super::drummer::{Compute, Drummer};
@@ -31,7 +31,7 @@ impl Drummer {
         let added = added.ok_or_else(|| {
             error(format!("style must be in 0..={}, got {style}", self.config.styles.len()))
         })?;
-        let mut decoder = Decoder::new(&self.gpt, compute.pool.clone(), compute.path, KvPrecision::F32);
+        let mut decoder = self.decoder(compute);
         decoder.forward_all(Some(added), inputs).map_err(|e| error(e.to_string()))
     }
 }

@@ -31,6 +31,22 @@ pub struct Sampling {
     pub top_p: f64,
 }
 
+impl Sampling {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`Error::Range`] naming the first setting out of range.
+    pub fn check(&self) -> Result<(), Error> {
+        if !(self.temperature > 0.0 && self.temperature <= 4.0) {
+            return Err(Error::range("temperature", "(0, 4]", self.temperature));
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return Err(Error::range("top-p", "(0, 1]", self.top_p));
+        }
+        Ok(())
+    }
+}
+
 impl Default for Sampling {
     /// A little safer than the model's own probabilities, without their unlikeliest twentieth.
     fn default() -> Sampling {
@@ -115,13 +131,7 @@ pub(crate) fn check_variations(variations: usize) -> Result<(), Error> {
 }
 
 pub(crate) fn check_common(common: &Common) -> Result<(), Error> {
-    let sampling = common.sampling;
-    if !(sampling.temperature > 0.0 && sampling.temperature <= 4.0) {
-        return Err(Error::range("temperature", "(0, 4]", sampling.temperature));
-    }
-    if !(sampling.top_p > 0.0 && sampling.top_p <= 1.0) {
-        return Err(Error::range("top-p", "(0, 1]", sampling.top_p));
-    }
+    common.sampling.check()?;
     let (low, high) = (*common.velocities.start(), *common.velocities.end());
     if low < 1 || high > 127 || low > high {
         return Err(Error::range("velocity", "1-127, low first", format!("{low}-{high}")));

@@ -1,5 +1,9 @@
 //! The drummer that ships, from outside: demands hold, seeds repeat, mistakes are named.
 
+mod live;
+mod shared;
+mod streaming;
+
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
@@ -10,9 +14,9 @@ use partita_models::drums::{
 use partita_nn::{Path, Pool, Precision};
 use partita_score::{DrumClass, DrumPattern, Hit, Meter};
 
-fn drummer() -> &'static Drummer {
-    static DRUMMER: OnceLock<Drummer> = OnceLock::new();
-    DRUMMER.get_or_init(|| Drummer::bundled(Precision::Int8).expect("the bundled weights load"))
+fn drummer() -> &'static Arc<Drummer> {
+    static DRUMMER: OnceLock<Arc<Drummer>> = OnceLock::new();
+    DRUMMER.get_or_init(|| Arc::new(Drummer::bundled(Precision::Int8).expect("the bundled weights load")))
 }
 
 fn compute() -> Compute {
@@ -45,7 +49,7 @@ fn request(style: &str, bars: u32, seed: u64) -> Generate {
     }
 }
 
-fn go(_: Progress) -> ControlFlow<()> {
+fn go(_: &Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
@@ -98,9 +102,9 @@ fn a_piece_longer_than_the_context_has_every_bar() {
     request.common.density = Some(1.0);
     let take = generate(&request).remove(0);
     assert!(
-        take.tokens > drummer().config.context,
+        take.tokens() > drummer().config.context,
         "this piece must outgrow the context, {} tokens",
-        take.tokens
+        take.tokens()
     );
     let last = take.pattern.hits.last().expect("a hit").step / 16;
     assert!(take.pattern.bars == 32 && last >= 30, "the last hit is in bar {last}");
@@ -192,7 +196,7 @@ fn humanizing_moves_every_hit_a_little_and_none_at_amount_zero() {
 #[test]
 fn breaking_the_watch_cancels() {
     let mut seen = 0;
-    let result = drummer().generate(&compute(), &request("funk", 4, 1), &mut |progress| {
+    let result = drummer().generate(&compute(), &request("funk", 4, 1), &mut |progress: &Progress| {
         seen = progress.tokens;
         if progress.tokens >= 10 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });

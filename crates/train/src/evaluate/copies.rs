@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::{ControlFlow, RangeInclusive};
 
-use partita_models::drums::{ALL_LANES, Common, Compute, Drummer, Generate, Sampling};
+use partita_models::drums::{ALL_LANES, Common, Compute, Drummer, Generate, Progress, Sampling};
 use partita_score::{Hit, Meter};
 use partita_tokens::drums::{offset_bin, velocity_bin};
 use serde::Serialize;
@@ -81,7 +81,7 @@ pub fn copies(groove: &Groove, drummer: &Drummer, compute: &Compute, takes: usiz
         };
         let request =
             Generate { common, bars: 4, tempo: None, meter: Meter::COMMON, fill: false, variations: takes };
-        let mut watch = |_| ControlFlow::Continue(());
+        let mut watch = |_: &Progress| ControlFlow::Continue(());
         for take in drummer.generate(compute, &request, &mut watch)? {
             for first in 0..=4 - BARS {
                 let window = take.pattern.slice_bars(first..first + BARS).expect("inside the pattern");

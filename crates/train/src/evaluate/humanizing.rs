@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use partita_models::drums::{Compute, Drummer, Expression, Humanize, Performed};
+use partita_models::drums::{Compute, Drummer, Expression, Humanize, Performed, Progress};
 use partita_score::{DrumPattern, Hit, Meter};
 use serde::Serialize;
 
@@ -122,7 +122,7 @@ fn play_window(
         pattern: DrumPattern { meter: clip.meter, tempo: clip.tempo, bars, hits: grid.collect() },
         amount: 1.0,
     };
-    let performed = drummer.perform(compute, &request, &mut |_| ControlFlow::Continue(()))?;
+    let performed = drummer.perform(compute, &request, &mut |_: &Progress| ControlFlow::Continue(()))?;
     let real = played.iter().map(|hit| Hit { step: hit.step - start, ..**hit }).collect();
     let real = Humanize { pattern: DrumPattern { hits: real, ..request.pattern.clone() }, ..request };
     let anticipated = drummer.anticipate(compute, &real)?;
