@@ -1,0 +1,2 @@
+-- ARGV[3]: id.
+return position(ARGV[3])
