@@ -27,6 +27,9 @@ pub enum Error {
     /// The audio holds nothing that can be measured.
     #[error("pcm must hold at least 400 ms of sound louder than -70 LUFS, got none")]
     Silence,
+    /// Whoever asked for it wants it no more.
+    #[error("rendering was stopped")]
+    Stopped,
     /// No built-in kit has this name.
     #[error("kit must be one of 808, 909, acoustic, got {got:?}")]
     UnknownKit { got: String },

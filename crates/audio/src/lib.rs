@@ -31,13 +31,14 @@ mod noise;
 mod pcm;
 mod render;
 pub mod soundfont;
+mod stop;
 pub mod synth;
 pub mod wav;
 
 pub use error::Error;
 pub use loudness::{integrated_loudness, normalize, true_peak};
 pub use pcm::Pcm;
-pub use render::{CEILING_DBFS, MAX_SECONDS, MAX_TAIL, RenderOptions, Voice, render};
+pub use render::{CEILING_DBFS, MAX_SECONDS, MAX_TAIL, RenderOptions, Voice, render, render_until};
 pub use soundfont::SoundFont;
 pub use synth::Kit;
 pub use wav::{WavFormat, read_wav, write_wav};

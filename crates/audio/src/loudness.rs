@@ -1,5 +1,6 @@
 //! Loudness after ITU-R BS.1770-4: measuring, and bringing audio to a target without clipping.
 
+use crate::stop::{STEP, Stop};
 use crate::{Error, Pcm, limiter, math};
 use ebur128::{EbuR128, Mode};
 
@@ -12,7 +13,11 @@ use ebur128::{EbuR128, Mode};
 ///
 /// Source: ITU-R BS.1770-4; a 997 Hz sine at 0 dBFS in one channel reads -3.01 LUFS.
 pub fn integrated_loudness(pcm: &Pcm) -> Result<f64, Error> {
-    let meter = measure(pcm, Mode::I)?;
+    loudness(pcm, Stop::NEVER)
+}
+
+fn loudness(pcm: &Pcm, stop: Stop<'_>) -> Result<f64, Error> {
+    let meter = measure(pcm, Mode::I, stop)?;
     match meter.loudness_global() {
         Ok(loudness) if loudness.is_finite() => Ok(loudness),
         _ => Err(Error::Silence),
@@ -24,11 +29,15 @@ pub fn integrated_loudness(pcm: &Pcm) -> Result<f64, Error> {
 /// # Errors
 /// [`Error::Channels`] and [`Error::SampleRate`] for bad input.
 pub fn true_peak(pcm: &Pcm) -> Result<f64, Error> {
-    let meter = measure(pcm, Mode::TRUE_PEAK)?;
+    peak(pcm, Stop::NEVER)
+}
+
+fn peak(pcm: &Pcm, stop: Stop<'_>) -> Result<f64, Error> {
+    let meter = measure(pcm, Mode::TRUE_PEAK, stop)?;
     Ok((0..pcm.channels.len() as u32).filter_map(|c| meter.true_peak(c).ok()).fold(0.0, f64::max))
 }
 
-fn measure(pcm: &Pcm, mode: Mode) -> Result<EbuR128, Error> {
+fn measure(pcm: &Pcm, mode: Mode, stop: Stop<'_>) -> Result<EbuR128, Error> {
     pcm.check_channels()?;
     let bad_rate = |_| Error::SampleRate { min: 8000, max: 192_000, got: pcm.sample_rate };
     if !(8000..=192_000).contains(&pcm.sample_rate) {
@@ -36,8 +45,12 @@ fn measure(pcm: &Pcm, mode: Mode) -> Result<EbuR128, Error> {
     }
     let mut meter =
         EbuR128::new(pcm.channels.len() as u32, pcm.sample_rate, mode).map_err(|_| bad_rate(()))?;
-    let planes: Vec<&[f32]> = pcm.channels.iter().map(Vec::as_slice).collect();
-    meter.add_frames_planar_f32(&planes).map_err(|_| bad_rate(()))?;
+    for start in (0..pcm.frames()).step_by(STEP) {
+        stop.check()?;
+        let part = start..(start + STEP).min(pcm.frames());
+        let planes: Vec<&[f32]> = pcm.channels.iter().map(|channel| &channel[part.clone()]).collect();
+        meter.add_frames_planar_f32(&planes).map_err(|_| bad_rate(()))?;
+    }
     Ok(meter)
 }
 
@@ -50,6 +63,16 @@ fn measure(pcm: &Pcm, mode: Mode) -> Result<EbuR128, Error> {
 /// [`Error::Silence`] if there is nothing to measure; [`Error::Loudness`], [`Error::Ceiling`],
 /// [`Error::Channels`], [`Error::SampleRate`] for values out of range.
 pub fn normalize(pcm: &mut Pcm, target: f64, ceiling: f64) -> Result<f64, Error> {
+    normalize_until(pcm, target, ceiling, Stop::NEVER)
+}
+
+/// As [`normalize`]; a stopped one leaves `pcm` as it was.
+pub(crate) fn normalize_until(
+    pcm: &mut Pcm,
+    target: f64,
+    ceiling: f64,
+    stop: Stop<'_>,
+) -> Result<f64, Error> {
     if !(-60.0..=0.0).contains(&target) {
         return Err(Error::Loudness { got: target });
     }
@@ -57,7 +80,7 @@ pub fn normalize(pcm: &mut Pcm, target: f64, ceiling: f64) -> Result<f64, Error>
         return Err(Error::Ceiling { got: ceiling });
     }
     let ceiling_gain = math::db_to_gain(ceiling);
-    let mut gain_db = target - round(integrated_loudness(pcm)?);
+    let mut gain_db = target - round(loudness(pcm, stop)?);
     // Peaks between samples stand above the samples: start a little lower, and lower still where it shows.
     let mut lid_db = ceiling - 0.2;
     let mut out = pcm.clone();
@@ -67,12 +90,13 @@ pub fn normalize(pcm: &mut Pcm, target: f64, ceiling: f64) -> Result<f64, Error>
     for round_left in (0..6).rev() {
         for (to, from) in out.channels.iter_mut().zip(&pcm.channels) {
             to.copy_from_slice(from);
+            stop.check()?;
         }
         out.scale(math::db_to_gain(gain_db) as f32);
-        limiter::limit(&mut out, math::db_to_gain(lid_db) as f32);
-        let missing = target - round(integrated_loudness(&out)?);
+        limiter::limit(&mut out, math::db_to_gain(lid_db) as f32, stop)?;
+        let missing = target - round(loudness(&out, stop)?);
         if missing.abs() < 0.2 || round_left == 0 {
-            let peak = true_peak(&out)?;
+            let peak = peak(&out, stop)?;
             let over_db = round(20.0 * math::log2(peak.max(1e-9) / ceiling_gain) / std::f64::consts::LOG2_10);
             if over_db <= 0.1 || round_left == 0 {
                 if peak > ceiling_gain {
@@ -92,8 +116,9 @@ pub fn normalize(pcm: &mut Pcm, target: f64, ceiling: f64) -> Result<f64, Error>
         last = Some((gain_db, missing));
         gain_db += (missing / yield_per_db).clamp(-12.0, 12.0);
     }
+    let reached = loudness(&out, stop)?;
     *pcm = out;
-    integrated_loudness(pcm)
+    Ok(reached)
 }
 
 /// Brings the highest sample to `ceiling` dBFS; silence stays silence.

@@ -3,6 +3,7 @@
 use partita_score::{ControlKind, Note, Score, Second, Tick, Track};
 
 use crate::soundfont::{self, SoundFont};
+use crate::stop::Stop;
 use crate::synth::{Bus, DrumHit, Kit, ToneNote, render_drums, render_tone};
 use crate::{Error, Pcm, loudness};
 
@@ -62,6 +63,18 @@ impl Default for RenderOptions {
 /// seconds that this sample rate and tail allow, [`Error::SampleRate`],
 /// [`Error::Tail`] and [`Error::Loudness`] for options out of range, [`Error::SoundFont`] if it fails while playing.
 pub fn render(score: &Score, options: &RenderOptions) -> Result<Pcm, Error> {
+    whole(score, options, Stop::NEVER)
+}
+
+/// As [`render`], asking `stop` every few milliseconds whether to break off. It changes no sample.
+///
+/// # Errors
+/// [`Error::Stopped`] once `stop` says `true`; else those of [`render`].
+pub fn render_until(score: &Score, options: &RenderOptions, stop: &dyn Fn() -> bool) -> Result<Pcm, Error> {
+    whole(score, options, Stop::when(stop))
+}
+
+fn whole(score: &Score, options: &RenderOptions, stop: Stop<'_>) -> Result<Pcm, Error> {
     let min = if matches!(options.voice, Voice::SoundFont(_)) { 16_000 } else { 8000 };
     if !(min..=192_000).contains(&options.sample_rate) {
         return Err(Error::SampleRate { min, max: 192_000, got: options.sample_rate });
@@ -89,12 +102,12 @@ pub fn render(score: &Score, options: &RenderOptions) -> Result<Pcm, Error> {
     }
     let frames = ((end + tail) * clock.sample_rate) as usize + 1;
     let channels = match &options.voice {
-        Voice::Kit(kit) => render_built_in(&clock, *kit, frames).into(),
-        Voice::SoundFont(font) => soundfont::play(font, &clock, frames, options.sample_rate)?.into(),
+        Voice::Kit(kit) => render_built_in(&clock, *kit, frames, stop)?.into(),
+        Voice::SoundFont(font) => soundfont::play(font, &clock, frames, options.sample_rate, stop)?.into(),
     };
     let mut pcm = Pcm { sample_rate: options.sample_rate, channels };
     if let Some(target) = options.loudness {
-        match loudness::normalize(&mut pcm, target, CEILING_DBFS) {
+        match loudness::normalize_until(&mut pcm, target, CEILING_DBFS, stop) {
             Ok(_) => {}
             Err(Error::Silence) => loudness::normalize_peak(&mut pcm, CEILING_DBFS),
             Err(other) => return Err(other),
@@ -125,7 +138,7 @@ impl Clock<'_> {
     }
 }
 
-fn render_built_in(clock: &Clock, kit: Kit, frames: usize) -> [Vec<f32>; 2] {
+fn render_built_in(clock: &Clock, kit: Kit, frames: usize, stop: Stop<'_>) -> Result<[Vec<f32>; 2], Error> {
     let mut bus = Bus::new(frames);
     let (drums, tones): (Vec<&Track>, Vec<&Track>) = clock.score.tracks.iter().partition(|t| t.is_drums());
     let hit = |note: &Note| DrumHit {
@@ -136,12 +149,12 @@ fn render_built_in(clock: &Clock, kit: Kit, frames: usize) -> [Vec<f32>; 2] {
     let mut hits: Vec<DrumHit> = drums.iter().flat_map(|track| track.notes.iter().map(hit)).collect();
     // Stable: what falls on one frame keeps the order of the score.
     hits.sort_by_key(|hit| hit.at);
-    render_drums(kit, &hits, clock.sample_rate, &mut bus);
+    render_drums(kit, &hits, clock.sample_rate, &mut bus, stop)?;
     for track in tones {
         let notes = tone_notes(clock, track, frames);
-        render_tone(track.program, &notes, clock.sample_rate, &mut bus);
+        render_tone(track.program, &notes, clock.sample_rate, &mut bus, stop)?;
     }
-    bus.finish(clock.sample_rate)
+    bus.finish(clock.sample_rate, stop)
 }
 
 /// Notes of a track with its volume, expression, pan and sustain pedal applied.
@@ -222,6 +235,38 @@ mod tests {
                 let more = frames(seconds + 1) > f64::from(MAX_FRAMES);
                 assert!(more || seconds == MAX_SECONDS, "{sample_rate} Hz, {tail} s");
             }
+        }
+    }
+
+    #[test]
+    fn a_stop_is_heard_in_every_stage_and_one_that_never_comes_changes_nothing() {
+        use std::cell::Cell;
+        let note = |channel: u8, onset, end| Track {
+            channel,
+            notes: vec![Note { onset: Tick(onset), end: Tick(end), pitch: 45, velocity: 110 }],
+            ..Track::default()
+        };
+        let tracks = vec![note(9, 0, 100), note(0, 0, 9600), note(9, 4000, 4100)];
+        let score = Score { tracks, ..Score::default() };
+        let options = RenderOptions::default();
+        let asked = Cell::new(0u32);
+        let count = || {
+            asked.set(asked.get() + 1);
+            false
+        };
+        let whole = render_until(&score, &options, &count).expect("never stopped");
+        assert_eq!(whole, render(&score, &options).expect("rendered"));
+        let all = asked.get();
+        assert!(all > 50, "{all}");
+        // At each question in turn: strokes, tones, room, loudness and limiter all ask.
+        for last in 0..all {
+            asked.set(0);
+            let stop = || {
+                asked.set(asked.get() + 1);
+                asked.get() > last
+            };
+            assert!(matches!(render_until(&score, &options, &stop), Err(Error::Stopped)), "{last}");
+            assert_eq!(asked.get(), last + 1);
         }
     }
 

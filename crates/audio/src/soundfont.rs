@@ -13,6 +13,7 @@ use rustysynth::{Synthesizer, SynthesizerSettings};
 
 use crate::Error;
 use crate::render::Clock;
+use crate::stop::Stop;
 
 /// Largest file that is read, bytes: the largest General MIDI banks in use are about half of it.
 pub const MAX_BYTES: usize = 1 << 30;
@@ -232,10 +233,11 @@ pub(crate) fn play(
     clock: &Clock,
     frames: usize,
     rate: u32,
+    stop: Stop<'_>,
 ) -> Result<[Vec<f32>; 2], Error> {
     let events = events(clock);
     // Sample positions come from the file and the pitch; the loader's checks leave corners open.
-    catch_unwind(AssertUnwindSafe(|| play_events(font, &events, frames, rate)))
+    catch_unwind(AssertUnwindSafe(|| play_events(font, &events, frames, rate, stop)))
         .unwrap_or_else(|_| Err(wrong("samples", "inside the sample data", "a position outside of it")))
 }
 
@@ -244,6 +246,7 @@ fn play_events(
     events: &[(usize, Event)],
     frames: usize,
     rate: u32,
+    stop: Stop<'_>,
 ) -> Result<[Vec<f32>; 2], Error> {
     let mut settings = SynthesizerSettings::new(rate as i32);
     settings.block_size = BLOCK;
@@ -257,6 +260,10 @@ fn play_events(
     let (mut left, mut right) = (vec![0.0; frames], vec![0.0; frames]);
     let mut next = events.iter().peekable();
     for start in (0..frames).step_by(BLOCK) {
+        // A block of many voices takes as long as many samples elsewhere.
+        if start.is_multiple_of(64 * BLOCK) {
+            stop.check()?;
+        }
         let end = (start + BLOCK).min(frames);
         while let Some((_, event)) = next.next_if(|(frame, _)| *frame < end) {
             match *event {

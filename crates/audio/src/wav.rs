@@ -4,6 +4,7 @@
 
 use std::io::Write;
 
+use crate::stop::Stop;
 use crate::{Error, Pcm, noise::Noise};
 
 /// How samples are stored.
@@ -38,6 +39,18 @@ const DITHER_SEED: u64 = 0x5eed;
 /// [`Error::Channels`] for uneven channels, [`Error::Wav`] if the file would pass 4 GiB,
 /// [`Error::SampleRate`] for a rate outside 1..=384000 Hz.
 pub fn wav_bytes(pcm: &Pcm, format: WavFormat) -> Result<Vec<u8>, Error> {
+    encode(pcm, format, Stop::NEVER)
+}
+
+/// As [`wav_bytes`], asking `stop` every few milliseconds whether to break off.
+///
+/// # Errors
+/// [`Error::Stopped`] once `stop` says `true`; else those of [`wav_bytes`].
+pub fn wav_bytes_until(pcm: &Pcm, format: WavFormat, stop: &dyn Fn() -> bool) -> Result<Vec<u8>, Error> {
+    encode(pcm, format, Stop::when(stop))
+}
+
+fn encode(pcm: &Pcm, format: WavFormat, stop: Stop<'_>) -> Result<Vec<u8>, Error> {
     pcm.check_channels()?;
     if !(1..=384_000).contains(&pcm.sample_rate) {
         return Err(Error::SampleRate { min: 1, max: 384_000, got: pcm.sample_rate });
@@ -76,6 +89,7 @@ pub fn wav_bytes(pcm: &Pcm, format: WavFormat) -> Result<Vec<u8>, Error> {
     out.extend(data_size.to_le_bytes());
     let mut noise = Noise::new(DITHER_SEED);
     for frame in 0..pcm.frames() {
+        stop.at(frame)?;
         for channel in &pcm.channels {
             let sample = if channel[frame].is_finite() { channel[frame] } else { 0.0 };
             match format {

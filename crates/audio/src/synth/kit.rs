@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::Error;
 use crate::math;
 use crate::noise::Noise;
+use crate::stop::Stop;
 
 use super::metal::{self, Pedal};
 use super::parts::{Touch, saturate};
@@ -53,7 +55,16 @@ struct Placed {
 }
 
 /// Adds `hits` to `bus`. `hits` must be sorted by onset.
-pub fn render_drums(kit: Kit, hits: &[DrumHit], rate: f64, bus: &mut Bus) {
+///
+/// # Errors
+/// [`Error::Stopped`].
+pub fn render_drums(
+    kit: Kit,
+    hits: &[DrumHit],
+    rate: f64,
+    bus: &mut Bus,
+    stop: Stop<'_>,
+) -> Result<(), Error> {
     let mut groups: BTreeMap<(u8, u8, usize), Vec<Placed>> = BTreeMap::new();
     let mut next: Vec<Vec<usize>> = vec![Vec::new(); 256];
     let mut hat_next: [Option<(usize, usize)>; 3] = [None; 3];
@@ -86,6 +97,7 @@ pub fn render_drums(kit: Kit, hits: &[DrumHit], rate: f64, bus: &mut Bus) {
         *turn += 1;
     }
     for ((pitch, layer, turn), places) in groups {
+        stop.check()?;
         let piece = piece(pitch);
         let force = (f64::from(layer) + 0.5) / f64::from(LAYERS);
         let seed = u64::from(pitch) << 16 | u64::from(layer) << 8 | turn as u64;
@@ -98,6 +110,7 @@ pub fn render_drums(kit: Kit, hits: &[DrumHit], rate: f64, bus: &mut Bus) {
         let (gain, room) = piece.instrument.level(kit);
         let pan = pan_gains(piece.pan);
         for place in &places {
+            stop.check()?;
             let level = place.gain * (gain * human) as f32;
             match &stroke {
                 Stroke::Mono(wave) => {
@@ -110,6 +123,7 @@ pub fn render_drums(kit: Kit, hits: &[DrumHit], rate: f64, bus: &mut Bus) {
             }
         }
     }
+    Ok(())
 }
 
 /// Adds one placed stroke with the given left and right gains.

@@ -1,6 +1,7 @@
 //! Where voices are added up, and a small room around them.
 
-use crate::math;
+use crate::stop::Stop;
+use crate::{Error, math};
 
 /// Stereo mix under construction: what is heard directly and what the room hears.
 pub struct Bus {
@@ -23,10 +24,13 @@ impl Bus {
     }
 
     /// Adds the room to the dry sound and returns `[left, right]`.
-    pub fn finish(self, sample_rate: f64) -> [Vec<f32>; 2] {
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub fn finish(self, sample_rate: f64, stop: Stop<'_>) -> Result<[Vec<f32>; 2], Error> {
         let Self { mut dry, room } = self;
-        reverberate(&room, &mut dry, sample_rate);
-        dry
+        reverberate(&room, &mut dry, sample_rate, stop)?;
+        Ok(dry)
     }
 }
 
@@ -47,9 +51,14 @@ const DAMPING: f64 = 5200.0;
 const PREDELAY: f64 = 0.006;
 
 /// Feedback delay network with a Hadamard matrix (Jot & Chaigne 1991): left feeds even lines, right odd ones.
-fn reverberate(input: &[Vec<f32>; 2], out: &mut [Vec<f32>; 2], rate: f64) {
+fn reverberate(
+    input: &[Vec<f32>; 2],
+    out: &mut [Vec<f32>; 2],
+    rate: f64,
+    stop: Stop<'_>,
+) -> Result<(), Error> {
     let frames = out[0].len();
-    let Some(first) = (0..frames).find(|&i| input[0][i] != 0.0 || input[1][i] != 0.0) else { return };
+    let Some(first) = (0..frames).find(|&i| input[0][i] != 0.0 || input[1][i] != 0.0) else { return Ok(()) };
     let lengths = DELAYS.map(|seconds| ((seconds * rate) as usize).max(1));
     let feedback = lengths.map(|n| math::exp2(-9.965_784 * n as f64 / (T60 * rate)) as f32);
     let mut lines = lengths.map(|n| vec![0.0f32; n]);
@@ -58,6 +67,7 @@ fn reverberate(input: &[Vec<f32>; 2], out: &mut [Vec<f32>; 2], rate: f64) {
     let damping = 1.0 - math::exp(-std::f64::consts::TAU * DAMPING / rate) as f32;
     let predelay = (PREDELAY * rate) as usize;
     for i in (first + predelay)..frames {
+        stop.at(i)?;
         let send = [input[0][i - predelay], input[1][i - predelay]];
         let mut v = [0.0f32; LINES];
         let mut heard = [0.0f32; 2];
@@ -93,6 +103,7 @@ fn reverberate(input: &[Vec<f32>; 2], out: &mut [Vec<f32>; 2], rate: f64) {
         out[0][i] += heard[0];
         out[1][i] += heard[1];
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -103,7 +114,7 @@ mod tests {
     fn room_dies_away_by_60_db_in_its_time() {
         let mut bus = Bus::new(44_100);
         bus.room[0][0] = 1.0;
-        let [left, right] = bus.finish(44_100.0);
+        let [left, right] = bus.finish(44_100.0, Stop::NEVER).unwrap();
         let energy = |from: f64| {
             let from = (from * 44_100.0) as usize;
             left[from..from + 2205].iter().chain(&right[from..from + 2205]).map(|x| x * x).sum::<f32>()
@@ -115,6 +126,6 @@ mod tests {
 
     #[test]
     fn silence_in_silence_out() {
-        assert!(Bus::new(1000).finish(44_100.0).iter().flatten().all(|&x| x == 0.0));
+        assert!(Bus::new(1000).finish(44_100.0, Stop::NEVER).unwrap().iter().flatten().all(|&x| x == 0.0));
     }
 }

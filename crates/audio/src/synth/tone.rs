@@ -2,7 +2,8 @@
 //!
 //! They stand in for a SoundFont; pitch bends and modulation are left to that.
 
-use crate::math;
+use crate::stop::Stop;
+use crate::{Error, math};
 
 use super::kit::velocity_gain;
 use super::parts::step_correction;
@@ -79,15 +80,26 @@ fn patch(program: u8) -> Patch {
 }
 
 /// Adds the notes of one track to `bus`. `notes` must be sorted by onset.
-pub fn render_tone(program: u8, notes: &[ToneNote], rate: f64, bus: &mut Bus) {
+///
+/// # Errors
+/// [`Error::Stopped`].
+pub fn render_tone(
+    program: u8,
+    notes: &[ToneNote],
+    rate: f64,
+    bus: &mut Bus,
+    stop: Stop<'_>,
+) -> Result<(), Error> {
     let patch = patch(program);
     for (index, note) in notes.iter().enumerate() {
         let mut note = *note;
         if let Some(newer) = notes.get(index + VOICES) {
             note.end = note.end.min(newer.at).max(note.at);
         }
-        play(&patch, &note, rate, bus);
+        stop.check()?;
+        play(&patch, &note, rate, bus, stop)?;
     }
+    Ok(())
 }
 
 /// Frequency of a pitch in Hz, A4 = 440.
@@ -95,10 +107,10 @@ fn frequency(pitch: u8) -> f64 {
     440.0 * math::exp2((f64::from(pitch) - 69.0) / 12.0)
 }
 
-fn play(patch: &Patch, note: &ToneNote, rate: f64, bus: &mut Bus) {
+fn play(patch: &Patch, note: &ToneNote, rate: f64, bus: &mut Bus, stop: Stop<'_>) -> Result<(), Error> {
     let frequency = frequency(note.pitch);
     if frequency > 0.45 * rate || note.at >= bus.frames() {
-        return;
+        return Ok(());
     }
     let force = f64::from(note.velocity) / 127.0;
     let held = note.end - note.at;
@@ -111,6 +123,7 @@ fn play(patch: &Patch, note: &ToneNote, rate: f64, bus: &mut Bus) {
     let mut oscillator = Oscillator::new(&patch.engine, frequency, force, rate);
     let (mut up, mut envelope) = (0.0f32, 1.0f32);
     for i in 0..length {
+        stop.at(i)?;
         up = (up + rise).min(1.0);
         envelope *= if i < held { hold } else { fall };
         let [a, b] = oscillator.next();
@@ -124,6 +137,7 @@ fn play(patch: &Patch, note: &ToneNote, rate: f64, bus: &mut Bus) {
             break;
         }
     }
+    Ok(())
 }
 
 enum Oscillator {
@@ -222,7 +236,7 @@ mod tests {
         for program in (0..128).step_by(8) {
             let mut bus = Bus::new(44_100);
             let note = ToneNote { at: 0, end: 40_000, pitch: 69, velocity: 127, pan: 0.0, gain: 1.0 };
-            render_tone(program, &[note], rate, &mut bus);
+            render_tone(program, &[note], rate, &mut bus, Stop::NEVER).unwrap();
             let wave = &bus.dry[0];
             let peak = wave.iter().fold(0.0f32, |p, x| p.max(x.abs()));
             assert!((0.02..0.7).contains(&peak), "{program}: {peak}");
@@ -237,7 +251,7 @@ mod tests {
     fn notes_end_after_their_release() {
         let mut bus = Bus::new(44_100);
         let note = ToneNote { at: 100, end: 2000, pitch: 40, velocity: 100, pan: 0.0, gain: 1.0 };
-        render_tone(33, &[note], 44_100.0, &mut bus);
+        render_tone(33, &[note], 44_100.0, &mut bus, Stop::NEVER).unwrap();
         assert!(bus.dry[0][..100].iter().chain(&bus.dry[0][10_000..]).all(|&x| x == 0.0));
     }
 }

@@ -1,0 +1,324 @@
+//! From what was asked to a request that always gives the same bytes: model, seed and defaults filled in.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use partita_queue::Lane;
+
+use super::limits::{Size, Tally};
+use super::model::Kind;
+use super::{Checked, Description, drums};
+use crate::request::fields::{self, Offer};
+use crate::request::groups::Modelled;
+use crate::request::input::{self, Music};
+use crate::request::problems::{Problems, text};
+use crate::request::{Batch, FileFormat, Generate, Input, Render};
+use crate::{Code, Config, Fault, Problem, Registry, Request};
+
+/// The drummer that answers when nobody is asked by name.
+const DEFAULT_DRUMMER: &str = "drums";
+/// Longest name of a model, bytes.
+const LONGEST_NAME: usize = 200;
+/// Larger batches go to the lane of long work.
+const SMALL_BATCH: usize = 16;
+/// Bars of all variations of all requests of a batch: what one result can hold.
+const MOST_BATCH_BARS: u64 = 16_384;
+
+/// Which models there are.
+pub trait Catalogue {
+    /// See [`Registry::resolve`].
+    ///
+    /// # Errors
+    /// `UnknownModel`.
+    fn resolve(&self, name: &str, draw: f64) -> Result<String, Fault>;
+
+    /// What `name@version` says of itself.
+    ///
+    /// # Errors
+    /// `UnknownModel`, `ModelBroken`.
+    fn describe(&self, name: &str) -> Result<Description, Fault>;
+}
+
+impl Catalogue for Registry {
+    fn resolve(&self, name: &str, draw: f64) -> Result<String, Fault> {
+        Registry::resolve(self, name, draw)
+    }
+
+    fn describe(&self, name: &str) -> Result<Description, Fault> {
+        Registry::describe(self, name)
+    }
+}
+
+/// A model that was chosen.
+pub(crate) struct Chosen {
+    /// `name@version`
+    pub name: String,
+    pub description: Description,
+}
+
+/// What a check needs to know and what it finds.
+pub(crate) struct Check<'a> {
+    pub config: &'a Config,
+    pub problems: Problems,
+    /// What all files of the task will take.
+    pub tally: Tally,
+}
+
+/// As [`check`](super::check), with any catalogue.
+///
+/// # Errors
+/// Everything wrong with the request.
+pub fn check_with(
+    mut request: Request,
+    catalogue: &dyn Catalogue,
+    config: &Config,
+) -> Result<Checked, Fault> {
+    let mut check = Check { config, problems: Problems::default(), tally: Tally::default() };
+    let mut model = String::new();
+    let mut inputs = Vec::new();
+    let mut lane = Lane::Generation;
+    match &mut request {
+        Request::Generate(request) => {
+            fields::ordered(&request.ordered(), &mut check.problems);
+            let words = words(request);
+            if let Some(chosen) = check.choose(catalogue, "generate", request.model.as_ref(), words)? {
+                match &chosen.description.kind {
+                    Kind::Drums(kind) => drums::check::generate(request, &chosen, kind, &mut check),
+                }
+                model = chosen.name;
+            }
+        }
+        Request::Continue(request) => {
+            fields::ordered(&request.ordered(), &mut check.problems);
+            let music = check.input(&mut request.input, &mut inputs);
+            if let Some(chosen) = check.choose(catalogue, "continue", request.model.as_ref(), None)? {
+                match &chosen.description.kind {
+                    Kind::Drums(kind) => {
+                        drums::check::continue_(request, music.as_ref(), &chosen, kind, &mut check);
+                    }
+                }
+                model = chosen.name;
+            }
+        }
+        Request::Infill(request) => {
+            fields::ordered(&request.ordered(), &mut check.problems);
+            let music = check.input(&mut request.input, &mut inputs);
+            if let Some(chosen) = check.choose(catalogue, "infill", request.model.as_ref(), None)? {
+                match &chosen.description.kind {
+                    Kind::Drums(kind) => {
+                        drums::check::infill(request, music.as_ref(), &chosen, kind, &mut check);
+                    }
+                }
+                model = chosen.name;
+            }
+        }
+        Request::Humanize(request) => {
+            fields::ordered(&request.ordered(), &mut check.problems);
+            let music = check.input(&mut request.input, &mut inputs);
+            if let Some(chosen) = check.choose(catalogue, "humanize", request.model.as_ref(), None)? {
+                match &chosen.description.kind {
+                    Kind::Drums(kind) => {
+                        drums::check::humanize(request, music.as_ref(), &chosen, kind, &mut check);
+                    }
+                }
+                model = chosen.name;
+            }
+        }
+        Request::Render(request) => {
+            lane = Lane::Midi;
+            fields::ordered(&request.ordered(), &mut check.problems);
+            let music = check.input(&mut request.input, &mut inputs);
+            render(request, music.as_ref(), &mut check);
+        }
+        Request::Analyze(request) => {
+            lane = Lane::Midi;
+            fields::ordered(&request.ordered(), &mut check.problems);
+            check.input(&mut request.input, &mut inputs);
+        }
+        Request::Batch(request) => {
+            if request.requests.len() > SMALL_BATCH {
+                lane = Lane::Heavy;
+            }
+            fields::ordered(&request.ordered(), &mut check.problems);
+            model = batch(request, catalogue, &mut check)?;
+        }
+    }
+    check.problems.finish()?;
+    Ok(Checked { request, model, lane, inputs })
+}
+
+impl Check<'_> {
+    /// Reads an input as far as it is at hand, and notes the file that is not.
+    fn input(&mut self, input: &mut Input, inputs: &mut Vec<String>) -> Option<Music> {
+        let most_bytes = self.config.server.max_upload_mb.saturating_mul(1 << 20);
+        let music = input::check(input, most_bytes, &mut self.problems);
+        inputs.extend(input.file_id.clone());
+        music
+    }
+
+    /// The model that answers; `None` after a problem. `words`: a field that only models of audio read.
+    fn choose(
+        &mut self,
+        catalogue: &dyn Catalogue,
+        verb: &str,
+        asked: Option<&String>,
+        words: Option<&'static str>,
+    ) -> Result<Option<Chosen>, Fault> {
+        if let (None, Some(field)) = (asked, words) {
+            let why =
+                "no model that makes audio is installed; leave it out for drums, with style, bars and tempo";
+            self.problems.say(Code::InvalidRequest, field, format!("cannot be used: {why}"), None);
+            return Ok(None);
+        }
+        if let Some(name) = asked.filter(|name| name.len() > LONGEST_NAME) {
+            self.problems.add("model", &format!("at most {LONGEST_NAME} characters"), name.chars().count());
+            return Ok(None);
+        }
+        let name = asked.map_or(DEFAULT_DRUMMER, String::as_str);
+        let described = catalogue.resolve(name, draw()).and_then(|name| {
+            let description = catalogue.describe(&name)?;
+            Ok(Chosen { name, description })
+        });
+        let chosen = described.map_err(|mut fault| {
+            if fault.errors.is_empty() && asked.is_some() {
+                let detail = fault.message.clone();
+                fault.errors.push(Problem { pointer: self.problems.pointer("model"), detail, allowed: None });
+            }
+            fault
+        })?;
+        if !chosen.description.verbs.contains(&verb) {
+            self.problems.add("model", &format!("one that can {verb}"), text(&chosen.name));
+            return Ok(None);
+        }
+        Ok(Some(chosen))
+    }
+}
+
+/// The field of a request that only models of audio read, if it is there.
+fn words(request: &Generate) -> Option<&'static str> {
+    match (&request.prompt, &request.duration) {
+        (Some(_), _) => Some("prompt"),
+        (None, Some(_)) => Some("duration"),
+        (None, None) => None,
+    }
+}
+
+fn render(request: &mut Render, music: Option<&Music>, check: &mut Check) {
+    let offer = Offer { format: None, files: &[FileFormat::Wav], sound: "acoustic", has_tokens: false };
+    fields::delivered(&mut request.delivered(), &offer, &mut check.problems);
+    if request.files.as_ref().is_some_and(Vec::is_empty) {
+        check.problems.add("files", "at least one of mid, wav, json, svg and png", "none");
+    }
+    let loudness = *request.loudness.get_or_insert(-14.0);
+    check.problems.real("loudness", "-40..=-6", |value| (-40.0..=-6.0).contains(&value), Some(loudness));
+    let rate = *request.sample_rate.get_or_insert(44_100);
+    check.problems.whole("sample_rate", 8000..=192_000, Some(rate));
+    if let Some(music) = music {
+        let files = request.files.as_deref().unwrap_or_default();
+        sounds(music, files, rate, &mut check.problems);
+    }
+}
+
+/// Whether music has a note and fits into `files`.
+pub(crate) fn sounds(music: &Music, files: &[FileFormat], sample_rate: u32, problems: &mut Problems) {
+    let size = Size::of(&music.score);
+    if size.notes == 0 {
+        problems.say(Code::InvalidMidi, music.field, "must have a note to play, got none", None);
+    }
+    Tally::default().add(&size, files, 1, sample_rate, problems);
+}
+
+/// Checks every request of a batch; returns the model that plays them all.
+fn batch(batch: &mut Batch, catalogue: &dyn Catalogue, check: &mut Check) -> Result<String, Fault> {
+    let most = check.config.limits.max_batch;
+    if !(1..=most).contains(&batch.requests.len()) {
+        check.problems.add("requests", &format!("1..={most} requests"), batch.requests.len());
+        return Ok(String::new());
+    }
+    batch.jsonl.get_or_insert(false);
+    let mut chosen: Option<Chosen> = None;
+    let mut bars = 0;
+    let mut ids: HashMap<String, usize> = HashMap::new();
+    let first = batch.requests[0].model.clone().unwrap_or_else(|| DEFAULT_DRUMMER.into());
+    for (index, request) in batch.requests.iter_mut().enumerate() {
+        check.problems.enter(format!("/requests/{index}"));
+        let ordered = request.ordered();
+        let why = "it holds for the whole batch";
+        let given = [
+            ("priority", ordered.priority.is_some()),
+            ("timeout", ordered.timeout.is_some()),
+            ("webhook", ordered.webhook.is_some()),
+        ];
+        for (field, is_given) in given {
+            check.problems.useless(field, is_given, why);
+        }
+        if given.iter().all(|(_, is_given)| !is_given) {
+            fields::ordered(&ordered, &mut check.problems);
+        }
+        if let Some(earlier) = request.custom_id.clone().and_then(|id| ids.insert(id, index)) {
+            let detail = format!("must be its own, got that of request {earlier}");
+            check.problems.say(Code::InvalidRequest, "custom_id", detail, None);
+        }
+        let words = words(request);
+        if request.model.is_none() && words.is_some() {
+            check.choose(catalogue, "generate", None, words)?;
+            continue;
+        }
+        let asked = request.model.as_deref().unwrap_or(DEFAULT_DRUMMER);
+        if asked != first {
+            let allowed = format!("{}, that of the first request", text(&first));
+            check.problems.add("model", &allowed, text(asked));
+            continue;
+        }
+        if chosen.is_none() {
+            chosen = check.choose(catalogue, "generate", request.model.as_ref(), None)?;
+        }
+        let Some(chosen) = &chosen else { break };
+        match &chosen.description.kind {
+            Kind::Drums(kind) => drums::check::generate(request, chosen, kind, check),
+        }
+        let takes = request.variations.unwrap_or(1).min(64) as u64;
+        bars += u64::from(request.bars.unwrap_or(1).min(32)) * takes;
+    }
+    check.problems.enter("");
+    if bars > MOST_BATCH_BARS {
+        let allowed = format!("at most {MOST_BATCH_BARS} bars, all variations together");
+        check.problems.add("requests", &allowed, bars);
+    }
+    Ok(chosen.map_or_else(String::new, |chosen| chosen.name))
+}
+
+/// Fills in the model and the seed.
+pub(crate) fn modelled(fields: &mut Modelled, chosen: &Chosen) {
+    *fields.model = Some(chosen.name.clone());
+    fields.seed.get_or_insert_with(draw_seed);
+}
+
+/// A number from the system's randomness.
+fn random() -> u64 {
+    // The standard library keys its hash maps from it.
+    RandomState::new().build_hasher().finish()
+}
+
+/// `[0, 1)`
+fn draw() -> f64 {
+    (random() >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// Below 2^53, so that JavaScript's numbers hold it.
+fn draw_seed() -> u64 {
+    random() >> 11
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawn_seeds_differ_and_fit_a_double() {
+        let seeds: std::collections::HashSet<u64> = (0..1000).map(|_| draw_seed()).collect();
+        assert_eq!(seeds.len(), 1000);
+        assert!(seeds.iter().all(|seed| *seed < 1 << 53 && *seed as f64 as u64 == *seed));
+        assert!((0..1000).all(|_| (0.0..1.0).contains(&draw())));
+    }
+}

@@ -1,0 +1,311 @@
+//! What can be asked for, one type a verb: the JSON of the API, checked once, here.
+//!
+//! Unknown fields are refused; a field that the chosen model cannot use is refused by the model's family, so that
+//! nothing is ignored without a word.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub(crate) mod fields;
+pub(crate) mod groups;
+pub(crate) mod input;
+pub(crate) mod problems;
+pub(crate) mod webhook;
+
+/// A request of any verb, as it is stored in a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verb", content = "body", rename_all = "lowercase")]
+pub enum Request {
+    Generate(Box<Generate>),
+    Continue(Box<Continue>),
+    Infill(Box<Infill>),
+    Humanize(Box<Humanize>),
+    Render(Box<Render>),
+    Analyze(Box<Analyze>),
+    Batch(Box<Batch>),
+}
+
+/// Defines request types: their own fields, then the groups of fields they share with others.
+///
+/// A flattened struct would do without a macro, but serde then loses the place of a wrong value and takes unknown
+/// fields without a word.
+macro_rules! request {
+    (@build [$($meta:tt)*] $name:ident [] { $($fields:tt)* }) => {
+        $($meta)*
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name { $($fields)* }
+    };
+    // Who plays, and with which seed.
+    (@build $meta:tt $name:ident [modelled $($rest:ident)*] { $($fields:tt)* }) => {
+        request!(@build $meta $name [$($rest)*] {
+            $($fields)*
+            /// A model, an alias, or `name@version`; chosen by the other fields if left out.
+            #[serde(alias = "model_name", skip_serializing_if = "Option::is_none")]
+            #[schema(example = "drums")]
+            pub model: Option<String>,
+            /// A style or profile of the model; see `/api/v1/styles`.
+            #[serde(alias = "producer_style", skip_serializing_if = "Option::is_none")]
+            #[schema(example = "funk")]
+            pub style: Option<String>,
+            /// Same request and seed, same bytes. Drawn and told if left out.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub seed: Option<u64>,
+        });
+    };
+    // What may sound, and how tokens are drawn.
+    (@build $meta:tt $name:ident [sampled $($rest:ident)*] { $($fields:tt)* }) => {
+        request!(@build $meta $name [$($rest)*] {
+            $($fields)*
+            /// Drums that may sound.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(example = json!(["kick", "snare", "closed-hat"]))]
+            pub kit: Option<Vec<String>>,
+            /// From sparse to busy.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(minimum = 0, maximum = 1)]
+            pub density: Option<f64>,
+            /// Lowest and highest velocity.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(example = json!([1, 127]))]
+            pub velocity: Option<[u8; 2]>,
+            /// How many different answers; number `i` draws from stream `i` of the seed.
+            #[serde(alias = "num_outputs", alias = "n", skip_serializing_if = "Option::is_none")]
+            #[schema(minimum = 1, maximum = 64)]
+            pub variations: Option<usize>,
+            /// A named set of temperature, top_k and top_p from the configuration: `creative`, `balanced`, `conservative`, ...
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub profile: Option<String>,
+            /// `(0, 4]`; 1 leaves the model's probabilities as they are.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(exclusive_minimum = 0, maximum = 4)]
+            pub temperature: Option<f64>,
+            /// Only the k likeliest tokens; 0 for all.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(minimum = 0, maximum = 100000)]
+            pub top_k: Option<usize>,
+            /// Only the likeliest tokens that together reach this probability.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(exclusive_minimum = 0, maximum = 1)]
+            pub top_p: Option<f64>,
+        });
+    };
+    // What comes back.
+    (@build $meta:tt $name:ident [delivered $($rest:ident)*] { $($fields:tt)* }) => {
+        request!(@build $meta $name [$($rest)*] {
+            $($fields)*
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub output_format: Option<OutputFormat>,
+            /// Files to write: `mid` if left out.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub files: Option<Vec<FileFormat>>,
+            /// Built-in sound of a WAV file.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(example = "acoustic")]
+            pub sound: Option<String>,
+        });
+    };
+    // What the queue needs to know.
+    (@build $meta:tt $name:ident [ordered $($rest:ident)*] { $($fields:tt)* }) => {
+        request!(@build $meta $name [$($rest)*] {
+            $($fields)*
+            /// Comes back with the item of a batch.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(max_length = 64)]
+            pub custom_id: Option<String>,
+            /// Higher goes first.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(minimum = 0, maximum = 9, example = 5)]
+            pub priority: Option<u8>,
+            /// Seconds after which the task is no longer wanted.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(exclusive_minimum = 0, maximum = 86400)]
+            pub timeout: Option<f64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub webhook: Option<WebhookRequest>,
+        });
+    };
+    ($($(#[$meta:meta])* $name:ident [$($group:ident)*] { $($fields:tt)* })*) => {
+        $(request!(@build [$(#[$meta])*] $name [$($group)*] { $($fields)* });)*
+    };
+}
+
+request! {
+    /// New music. Every field may be left out.
+    Generate [modelled sampled delivered ordered] {
+        /// Bars to play.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 1, maximum = 32, example = 4)]
+        pub bars: Option<u32>,
+        /// Beats (quarter notes) per minute.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 40, maximum = 300, example = 96)]
+        pub tempo: Option<f64>,
+        /// Numerator and denominator.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(example = json!([4, 4]))]
+        pub time_signature: Option<[u32; 2]>,
+        /// The last bar is a fill.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub fill: Option<bool>,
+        /// Place of the off-beat sixteenth: 0.5 straight, 0.67 triplets.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 0.5, maximum = 0.75)]
+        pub swing: Option<f64>,
+        /// `false` puts every note on the grid.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub humanize: Option<bool>,
+        /// Notes to play on from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub seed_notes: Option<Vec<crate::Note>>,
+        /// Words, for models that read them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 500)]
+        pub prompt: Option<String>,
+        /// Seconds, for models that make audio.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 1, maximum = 300)]
+        pub duration: Option<f64>,
+    }
+
+    /// Bars after given ones, in their metre and tempo.
+    Continue [modelled sampled delivered ordered] {
+        pub input: Input,
+        /// New bars; 4 if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 1, maximum = 32)]
+        pub bars: Option<u32>,
+        /// The last bar is a fill.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub fill: Option<bool>,
+        /// The answer holds the new bars alone, not what came before.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub only_new: Option<bool>,
+    }
+
+    /// Some bars and drums played anew; everything else stays note for note. `kit` says which drums.
+    Infill [modelled sampled delivered ordered] {
+        pub input: Input,
+        /// First and last bar to play anew, counted from 1; all if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(example = json!([3, 4]))]
+        pub bars: Option<[u32; 2]>,
+    }
+
+    /// A performance: every note stays, its velocity and timing move.
+    Humanize [modelled delivered ordered] {
+        pub input: Input,
+        /// From the notes as they are (0) to the model's performance (1); 1 if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 0, maximum = 1)]
+        pub amount: Option<f64>,
+        /// Place of the off-beat sixteenth: 0.5 straight, 0.67 triplets.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 0.5, maximum = 0.75)]
+        pub swing: Option<f64>,
+    }
+
+    /// Sound from notes.
+    Render [delivered ordered] {
+        pub input: Input,
+        /// Integrated loudness in LUFS; -14 if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = -40, maximum = -6)]
+        pub loudness: Option<f64>,
+        /// Hz; 44100 if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 8000, maximum = 192000)]
+        pub sample_rate: Option<u32>,
+    }
+
+    /// What is in a MIDI file.
+    Analyze [ordered] {
+        pub input: Input,
+    }
+
+    /// Many requests as one task, played together.
+    Batch [ordered] {
+        /// Requests of `/api/v1/generate`, without `priority`, `timeout` and `webhook` of their own.
+        #[schema(min_items = 1, max_items = 10000)]
+        pub requests: Vec<Generate>,
+        /// Also write all items into one JSONL file.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub jsonl: Option<bool>,
+    }
+}
+
+/// What a take looks like in the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputFormat {
+    /// Notes as JSON.
+    #[default]
+    Notes,
+    /// The MIDI file in base64.
+    Midi,
+    /// Token ids.
+    Tokens,
+    /// All of these.
+    Full,
+}
+
+/// A file of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FileFormat {
+    /// Standard MIDI File
+    Mid,
+    /// 44.1 kHz stereo WAV, rendered
+    Wav,
+    /// The notes as JSON
+    Json,
+    /// A picture of the pattern
+    Svg,
+    /// A picture of the pattern
+    Png,
+}
+
+/// Whom to tell of the end of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookRequest {
+    /// `https://` or `http://`; private addresses are refused unless the configuration allows them.
+    #[schema(max_length = 2000, example = "https://example.com/hook")]
+    pub url: String,
+    /// Ends to tell of: `complete`, `failed`, `cancelled`; all if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<Vec<End>>,
+    /// `whsec_` and base64 of 24 to 64 bytes; the server's own if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum End {
+    Complete,
+    Failed,
+    Cancelled,
+}
+
+/// Music to work on: exactly one of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Input {
+    /// A file of an earlier task, or one that was uploaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_id: Option<String>,
+    /// A MIDI file in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub midi: Option<String>,
+    /// Notes, with `tempo` and `time_signature`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Vec<crate::Note>>,
+    /// Of `notes`; 120 if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 40, maximum = 300)]
+    pub tempo: Option<f64>,
+    /// Of `notes`; 4/4 if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_signature: Option<[u32; 2]>,
+}
