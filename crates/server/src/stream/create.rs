@@ -1,0 +1,54 @@
+//! `POST /api/v1/stream`: a new task, watched from its first event on.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::Response;
+use partita_engine::Request;
+use partita_engine::request::Generate;
+
+use super::sse;
+use crate::App;
+use crate::problem::Answer;
+use crate::routes::call::Call;
+use crate::routes::generate::json_body;
+use crate::routes::submit;
+use crate::wire::task;
+
+/// Make new music and watch it being made
+///
+/// The body is that of `/api/v1/generate`, the answer that of `/api/v1/tasks/{id}/events`. Closing the connection does
+/// not cancel the task.
+#[utoipa::path(
+    post,
+    path = "/api/v1/stream",
+    tag = "generate",
+    operation_id = "generate_stream",
+    request_body(content = Generate, content_type = "application/json"),
+    responses((status = 200, description = "Events", body = String, content_type = "text/event-stream"))
+)]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    call: Call,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Response> {
+    let request: Generate = json_body(&app, &headers, body).await?;
+    // Before the task: one that nobody could watch is not made.
+    let permit = app.streams.permit(&call.caller)?;
+    let request = Request::Generate(Box::new(request));
+    let canonical = submit::canonical(&call, &request);
+    let accepted = submit::accept(&app, &call, request, &canonical).await?;
+    let id = accepted.job.new.id;
+    let mut response = sse::respond(&app, &call.caller, permit, &id, 0).await?;
+    if let Ok(place) = HeaderValue::from_str(&task::path(id.as_str())) {
+        response.headers_mut().insert(header::CONTENT_LOCATION, place);
+    }
+    if accepted.replayed {
+        let name = HeaderName::from_static("idempotent-replayed");
+        response.headers_mut().insert(name, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}

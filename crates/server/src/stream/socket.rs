@@ -1,0 +1,377 @@
+//! A WebSocket on which several tasks can be made, watched, changed and cancelled.
+//!
+//! In: `{"op":"generate","ref":"a","body":{...},"detach":false,"idempotency_key":"k"}`, `{"op":"cancel","id":...}`,
+//! `{"op":"update","id":...,"temperature":0.9}`, `{"op":"ping"}`. Out: `{"event":...,"ref":...,"id":...,...}`.
+//! What is wrong with an operation is answered as event `error`; the socket stays. A socket that closes cancels the
+//! tasks that it made, unless they were detached. Each operation is asked for anew whether the caller may still do it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use partita_engine::Request;
+use partita_engine::request::Generate;
+use partita_queue::{JobId, Role};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::permit::Permit;
+use super::watch::Watch;
+use crate::App;
+use crate::audit::Act;
+use crate::problem::{Answer, Kind, Problem};
+use crate::routes::call::{self, Call, no_task};
+use crate::routes::{submit, tasks};
+use crate::wire::{body, body::Most, task::Task};
+
+/// Largest message, bytes.
+const MAX_MESSAGE: usize = 1 << 20;
+/// Tasks that one socket may watch at once.
+const MAX_TASKS: usize = 64;
+/// Events that may wait for a slow reader; their tasks' logs hold the rest.
+const BUFFER: usize = 32;
+/// A reader that takes nothing for this long is gone.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `GET /api/v1/stream` with `Upgrade: websocket`
+#[utoipa::path(
+    get,
+    path = "/api/v1/stream",
+    tag = "generate",
+    operation_id = "socket",
+    summary = "Open a WebSocket",
+    description = "Operations `generate`, `cancel`, `update` and `ping` go in as JSON, the events of the tasks come out. \
+                   A socket that closes cancels the tasks it made, unless they were detached.",
+    responses(
+        (status = 101, description = "The socket is open"),
+        (status = 426, description = "The request asks for no WebSocket", body = crate::problem::Body9457, content_type = "application/problem+json"),
+    )
+)]
+pub async fn open(
+    State(app): State<Arc<App>>,
+    call: Call,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Answer<Response> {
+    let upgrade = upgrade.map_err(|error| {
+        Problem::new(Kind::UpgradeRequired, format!("this path is a WebSocket: {}", error.body_text()))
+            .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
+    })?;
+    let permit = app.streams.permit(&call.caller)?;
+    // One key cannot name all tasks of the socket: each operation may bring its own.
+    let call = Call { idempotency: None, ..call };
+    let upgrade = upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
+    Ok(upgrade.on_upgrade(move |socket| Session::new(app, call, permit).run(socket)))
+}
+
+const OPERATIONS: &str = "generate, cancel, update or ping";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Make {
+    #[serde(rename = "op")]
+    _op: String,
+    #[serde(default, rename = "ref")]
+    _name: Option<String>,
+    #[serde(default)]
+    body: Map<String, Value>,
+    #[serde(default)]
+    detach: bool,
+    #[serde(default)]
+    idempotency_key: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cancel {
+    #[serde(rename = "op")]
+    _op: String,
+    #[serde(default, rename = "ref")]
+    _name: Option<String>,
+    id: String,
+}
+
+/// What is left is for the task.
+#[derive(Deserialize)]
+struct Update {
+    #[serde(rename = "op")]
+    _op: String,
+    #[serde(default, rename = "ref")]
+    _name: Option<String>,
+    id: String,
+    #[serde(flatten)]
+    parameters: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ping {
+    #[serde(rename = "op")]
+    _op: String,
+    #[serde(default, rename = "ref")]
+    _name: Option<String>,
+}
+
+/// What became of a message.
+enum Taken {
+    Answer(Value),
+    /// The caller may not be here any more.
+    Refused(Problem),
+}
+
+struct Session {
+    app: Arc<App>,
+    call: Call,
+    /// Tasks to cancel when the socket closes.
+    attached: HashSet<JobId>,
+    /// Each gives the task, and whether its last event was handed on.
+    watchers: JoinSet<(JobId, bool)>,
+    events: mpsc::Sender<Value>,
+    arrived: mpsc::Receiver<Value>,
+    _permit: Permit,
+}
+
+impl Session {
+    fn new(app: Arc<App>, call: Call, permit: Permit) -> Session {
+        let (events, arrived) = mpsc::channel(BUFFER);
+        Session {
+            app,
+            call,
+            attached: HashSet::new(),
+            watchers: JoinSet::new(),
+            events,
+            arrived,
+            _permit: permit,
+        }
+    }
+
+    async fn run(mut self, mut socket: WebSocket) {
+        let pace = self.app.pace;
+        let start = tokio::time::Instant::now();
+        let mut heartbeat = tokio::time::interval_at(start + pace.heartbeat, pace.heartbeat);
+        let mut check = tokio::time::interval_at(start + pace.check, pace.check);
+        let (mut unanswered, mut used) = (0, Instant::now());
+        let parting = self.app.parting.clone();
+        loop {
+            let answer = tokio::select! {
+                message = socket.recv() => {
+                    unanswered = 0;
+                    match message {
+                        Some(Ok(Message::Text(text))) => {
+                            used = Instant::now();
+                            match self.take(&text).await {
+                                Taken::Answer(answer) => Message::Text(answer.to_string().into()),
+                                Taken::Refused(problem) => {
+                                    close(&mut socket, close_code::POLICY, &problem.detail).await;
+                                    break;
+                                }
+                            }
+                        }
+                        Some(Ok(Message::Binary(_))) => {
+                            let problem = Problem::new(Kind::InvalidRequest, "messages must be text with one JSON object");
+                            Message::Text(self.failed(None, &problem).to_string().into())
+                        }
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                    }
+                }
+                Some(event) = self.arrived.recv() => Message::Text(event.to_string().into()),
+                Some(ended) = self.watchers.join_next() => {
+                    used = Instant::now();
+                    if let Ok((id, true)) = ended {
+                        self.attached.remove(&id);
+                    }
+                    continue;
+                }
+                _ = check.tick() => {
+                    if let Err(problem) = self.check().await {
+                        close(&mut socket, close_code::POLICY, &problem.detail).await;
+                        break;
+                    }
+                    if self.watchers.is_empty() && used.elapsed() >= pace.idle {
+                        close(&mut socket, close_code::NORMAL, "nothing was asked for a while").await;
+                        break;
+                    }
+                    continue;
+                }
+                _ = heartbeat.tick() => {
+                    if unanswered >= 2 {
+                        break;
+                    }
+                    unanswered += 1;
+                    Message::Ping(Vec::new().into())
+                }
+                () = parting.cancelled() => {
+                    // What was accepted is finished or given back by whoever shuts down; it is not cancelled.
+                    self.attached.clear();
+                    close(&mut socket, close_code::AWAY, "the server is shutting down").await;
+                    break;
+                }
+            };
+            match tokio::time::timeout(PATIENCE, socket.send(answer)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        for id in std::mem::take(&mut self.attached) {
+            let _ = self.app.engine.queue().cancel(&id).await;
+        }
+    }
+
+    /// # Errors
+    /// `Unauthorized` when the caller may not be here any more.
+    async fn check(&mut self) -> Answer<()> {
+        match self.app.guard.still(&self.call.caller).await {
+            Ok(caller) => self.call.caller = caller,
+            Err(problem) if problem.kind == Kind::Unauthorized => {
+                self.note("GET /api/v1/stream", &problem);
+                return Err(problem);
+            }
+            // While the store is away, operations fail by themselves.
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Writes a refusal into the audit file.
+    fn note(&self, what: &str, problem: &Problem) {
+        let status = problem.status().as_u16();
+        if matches!(status, 401 | 403 | 429) {
+            let caller = &self.call.caller;
+            let act = Act { kind: "refused", request_id: &self.call.request_id.0, what, status };
+            self.app.guard.note(Some(caller), caller.address, act);
+        }
+    }
+
+    /// Does one operation; the answer goes out before the events of the task it made.
+    async fn take(&mut self, text: &str) -> Taken {
+        // The name is told with every answer, so it is read also from what is wrong otherwise.
+        let most = Most::of(&self.app.engine.config());
+        let value: Value = match body::parse(text.as_bytes(), "#", &most) {
+            Ok(value) => value,
+            Err(problem) => return Taken::Answer(self.failed(None, &problem)),
+        };
+        if let Err(problem) = self.check().await {
+            return Taken::Refused(problem);
+        }
+        let name =
+            value.get("ref").and_then(Value::as_str).map(|name| name.chars().take(128).collect::<String>());
+        let result = self.perform(value, name.as_deref()).await;
+        Taken::Answer(result.unwrap_or_else(|problem| {
+            self.note("an operation on /api/v1/stream", &problem);
+            self.failed(name.as_deref(), &problem)
+        }))
+    }
+
+    async fn perform(&mut self, op: Value, name: Option<&str>) -> Answer<Value> {
+        let missing = |detail: String| {
+            Problem::field(Kind::InvalidRequest, "#/op", detail, Some(OPERATIONS.to_owned()))
+        };
+        let kind = match op.get("op") {
+            None => return Err(missing("is missing".into())),
+            Some(kind) => kind.as_str().unwrap_or_default().to_owned(),
+        };
+        match kind.as_str() {
+            "generate" => self.generate(name, body::of_value(op, "#")?).await,
+            "cancel" => {
+                let Cancel { id, .. } = body::of_value(op, "#")?;
+                self.call.caller.require(Role::User)?;
+                let job = tasks::find(&self.app, &self.call, &id).await?;
+                let job = self.app.engine.queue().cancel(&job.new.id).await?.ok_or_else(|| no_task(&id))?;
+                let (caller, what) = (&self.call.caller, format!("cancel {id} on /api/v1/stream"));
+                let act =
+                    Act { kind: "action", request_id: &self.call.request_id.0, what: &what, status: 200 };
+                self.app.guard.note(Some(caller), caller.address, act);
+                let task = Task::whole(job, &self.app.engine).await?;
+                Ok(json!({"event": "cancelling", "ref": name, "id": id, "data": task}))
+            }
+            "update" => {
+                let Update { id, parameters, .. } = body::of_value(op, "#")?;
+                self.call.caller.require(Role::User)?;
+                let job = tasks::find(&self.app, &self.call, &id).await?;
+                let updated = self.app.engine.update(&job.new.id, parameters.into()).await?;
+                if !updated {
+                    return Err(Problem::new(Kind::Conflict, "the task does not run"));
+                }
+                Ok(json!({"event": "updated", "ref": name, "id": id}))
+            }
+            "ping" => {
+                let Ping { .. } = body::of_value(op, "#")?;
+                Ok(json!({"event": "pong", "ref": name}))
+            }
+            other => {
+                let got: String = other.chars().take(40).collect();
+                Err(missing(format!("must be {OPERATIONS}, got {got:?}")))
+            }
+        }
+    }
+
+    async fn generate(&mut self, name: Option<&str>, op: Make) -> Answer<Value> {
+        if self.watchers.len() >= MAX_TASKS {
+            let detail = format!("at most {MAX_TASKS} tasks may be open on one socket");
+            return Err(Problem::new(Kind::TooManyTasks, detail));
+        }
+        let key = op.idempotency_key.as_deref().map(|key| call::key(key.as_bytes(), "#/idempotency_key"));
+        let call = Call { idempotency: key.transpose()?, ..self.call.clone() };
+        let request: Generate = body::of_value(op.body.into(), "#/body")?;
+        self.app.guard.admit(&call.caller).await?;
+        let request = Request::Generate(Box::new(request));
+        let canonical = submit::canonical(&call, &request);
+        let accepted = submit::accept(&self.app, &call, request, &canonical).await.map_err(in_body)?;
+        let id = accepted.job.new.id.clone();
+        if !op.detach {
+            self.attached.insert(id.clone());
+        }
+        let watch = Watch::open(&self.app, &id, 0).await?;
+        self.watchers.spawn(tell(watch, id.clone(), name.map(ToOwned::to_owned), self.events.clone()));
+        Ok(json!({"event": "accepted", "ref": name, "id": id.as_str()}))
+    }
+
+    fn failed(&self, name: Option<&str>, problem: &Problem) -> Value {
+        json!({"event": "error", "ref": name, "problem": problem.body(&self.call.request_id.0)})
+    }
+}
+
+/// Pointers into a request are pointers into the operation that holds it.
+fn in_body(mut problem: Problem) -> Problem {
+    for error in &mut problem.errors {
+        if let Some(rest) = error.pointer.strip_prefix('#') {
+            error.pointer = format!("#/body{rest}");
+        }
+    }
+    problem
+}
+
+async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
+    // A control frame holds 125 bytes, two of them for the code.
+    let reason: String = reason.chars().filter(char::is_ascii).take(120).collect();
+    let frame = CloseFrame { code, reason: reason.into() };
+    let _ = tokio::time::timeout(PATIENCE, socket.send(Message::Close(Some(frame)))).await;
+}
+
+/// Passes the events of a task on until its last; returns its id, and whether the last came through.
+async fn tell(
+    mut watch: Watch,
+    id: JobId,
+    name: Option<String>,
+    events: mpsc::Sender<Value>,
+) -> (JobId, bool) {
+    while let Some(sent) = watch.next().await {
+        let event = json!({
+            "event": sent.name, "ref": name, "id": id.as_str(), "sequence": sent.sequence, "data": sent.data,
+        });
+        if events.send(event).await.is_err() {
+            break;
+        }
+        if sent.is_last {
+            return (id, true);
+        }
+    }
+    (id, false)
+}

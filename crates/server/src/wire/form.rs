@@ -1,0 +1,196 @@
+//! `multipart/form-data`: a MIDI file and what to do with it.
+
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::{FromRequest, Request};
+use serde_json::{Map, Value};
+
+use super::body::{self, unsupported};
+use crate::problem::{Answer, Kind, Problem};
+
+/// Types under which programs send MIDI files.
+const MIDI_TYPES: [&str; 7] = [
+    "audio/midi",
+    "audio/x-midi",
+    "audio/mid",
+    "audio/sp-midi",
+    "application/x-midi",
+    "application/midi",
+    "application/octet-stream",
+];
+/// Fields whose text is text also when it looks like a number.
+const TEXTS: [&str; 8] =
+    ["model", "model_name", "style", "producer_style", "profile", "output_format", "sound", "custom_id"];
+/// Fields that hold a list, given several times or with commas.
+const LISTS: [&str; 2] = ["kit", "files"];
+/// Bytes of all fields together, without the file.
+const MAX_FIELDS: usize = 1 << 20;
+const MAX_PARTS: usize = 64;
+
+/// A file as it came.
+#[derive(Debug)]
+pub struct Upload {
+    pub name: String,
+    pub bytes: Vec<u8>,
+}
+
+/// What a form held.
+#[derive(Debug)]
+pub struct Form {
+    pub file: Option<Upload>,
+    /// The part `request` with the single fields over it.
+    pub fields: Map<String, Value>,
+}
+
+/// Reads a form whose file has at most `max_file` bytes.
+///
+/// # Errors
+/// `TooLarge`, `UnsupportedMediaType` for a file that is not MIDI, `MalformedJson`, `InvalidRequest`.
+pub async fn read(request: Request, max_file: usize) -> Answer<Form> {
+    let mut parts = Multipart::from_request(request, &())
+        .await
+        .map_err(|error| Problem::new(Kind::MalformedJson, error.body_text()))?;
+    let mut form = Form { file: None, fields: Map::new() };
+    let (mut left, mut count) = (MAX_FIELDS, 0);
+    while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
+        count += 1;
+        if count > MAX_PARTS {
+            return Err(Problem::new(Kind::TooLarge, format!("a form must have at most {MAX_PARTS} parts")));
+        }
+        let name = part.name().unwrap_or_default().to_owned();
+        if name == "file" {
+            if form.file.is_some() {
+                return Err(Problem::field(Kind::InvalidRequest, "#/file", "must come once", None));
+            }
+            form.file = Some(file(part, max_file).await?);
+            continue;
+        }
+        let text =
+            collect(part, left, &format!("the fields of a form must be at most {MAX_FIELDS} bytes")).await?;
+        left -= text.len();
+        if name == "request" {
+            let whole: Map<String, Value> = body::parse(&text, "#", &body::Most::default())?;
+            for (name, value) in whole {
+                put(&mut form.fields, name, value)?;
+            }
+            continue;
+        }
+        let text = String::from_utf8(text).map_err(|_| {
+            Problem::field(Kind::InvalidRequest, &format!("#/{name}"), "must be UTF-8 text", None)
+        })?;
+        field(&mut form.fields, name, &text)?;
+    }
+    Ok(form)
+}
+
+fn field(fields: &mut Map<String, Value>, name: String, text: &str) -> Answer<()> {
+    if LISTS.contains(&name.as_str()) && !text.trim_start().starts_with('[') {
+        let more = text.split(',').map(|item| Value::from(item.trim()));
+        if let Some(Value::Array(list)) = fields.get_mut(&name) {
+            list.extend(more);
+            return Ok(());
+        }
+        return put(fields, name, Value::Array(more.collect()));
+    }
+    let value = match TEXTS.contains(&name.as_str()) {
+        true => text.into(),
+        false => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
+    };
+    put(fields, name, value)
+}
+
+fn put(fields: &mut Map<String, Value>, name: String, value: Value) -> Answer<()> {
+    if fields.contains_key(&name) {
+        return Err(Problem::field(Kind::InvalidRequest, &format!("#/{name}"), "must come once", None));
+    }
+    fields.insert(name, value);
+    Ok(())
+}
+
+async fn file(part: Field<'_>, max: usize) -> Answer<Upload> {
+    let kind = part.content_type().unwrap_or("application/octet-stream");
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if !MIDI_TYPES.contains(&kind.as_str()) {
+        return Err(unsupported(&kind, "audio/midi for the file"));
+    }
+    let name = part.file_name().unwrap_or("upload.mid").chars().take(120).collect();
+    let bytes = collect(part, max, &format!("the file must be at most {max} bytes")).await?;
+    check_midi(&bytes)?;
+    Ok(Upload { name, bytes })
+}
+
+/// Whether bytes begin as a MIDI file does: the type a client names proves nothing.
+///
+/// # Errors
+/// `UnsupportedMediaType`
+pub fn check_midi(bytes: &[u8]) -> Answer<()> {
+    let in_riff = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"RMID");
+    if bytes.starts_with(b"MThd") || in_riff {
+        return Ok(());
+    }
+    let detail = "the file must be a Standard MIDI File, which begins with MThd";
+    Err(Problem::field(Kind::UnsupportedMediaType, "#/file", detail, Some("a Standard MIDI File".into())))
+}
+
+async fn collect(mut part: Field<'_>, max: usize, refusal: &str) -> Answer<Vec<u8>> {
+    let mut bytes = vec![];
+    while let Some(chunk) = part.chunk().await.map_err(|error| broken(&error))? {
+        if bytes.len() + chunk.len() > max {
+            return Err(Problem::new(Kind::TooLarge, refusal));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn broken(error: &MultipartError) -> Problem {
+    let kind = if error.status().as_u16() == 413 { Kind::TooLarge } else { Kind::MalformedJson };
+    Problem::new(kind, format!("the form cannot be read: {}", error.body_text()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    async fn of(parts: &[(&str, &str)], max: usize) -> Answer<Form> {
+        let mut text = String::new();
+        for (head, value) in parts {
+            text.push_str(&format!("--x\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n"));
+        }
+        text.push_str("--x--\r\n");
+        let request = Request::post("/").header("content-type", "multipart/form-data; boundary=x");
+        read(request.body(Body::from(text)).expect("a request"), max).await
+    }
+
+    const FILE: &str = "name=\"file\"; filename=\"a.mid\"";
+
+    #[tokio::test]
+    async fn fields_get_their_types() {
+        let form = of(
+            &[
+                (FILE, "MThd"),
+                ("name=\"bars\"", "4"),
+                ("name=\"style\"", "80"),
+                ("name=\"kit\"", "kick, snare"),
+                ("name=\"kit\"", "ride"),
+            ],
+            9,
+        );
+        let form = form.await.expect("a form");
+        assert_eq!(form.file.expect("a file").name, "a.mid");
+        let want = serde_json::json!({"bars": 4, "style": "80", "kit": ["kick", "snare", "ride"]});
+        assert_eq!(Value::Object(form.fields), want);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_small_midi_file_is_refused() {
+        let status =
+            async |parts: &[(&str, &str)]| of(parts, 4).await.expect_err("refused").status().as_u16();
+        assert_eq!(status(&[(FILE, "MThd1")]).await, 413);
+        assert_eq!(status(&[(FILE, "PNG")]).await, 415);
+        assert_eq!(status(&[(FILE, "MThd"), (FILE, "MThd")]).await, 422);
+        assert_eq!(status(&[("name=\"file\"\r\nContent-Type: image/png", "MThd")]).await, 415);
+        assert_eq!(status(&[("name=\"request\"", "{")]).await, 400);
+        assert_eq!(status(&[("name=\"request\"", "{\"bars\":1}"), ("name=\"bars\"", "2")]).await, 422);
+    }
+}

@@ -1,0 +1,9 @@
+//! The API over real connections, with a real engine behind it.
+
+mod fixture;
+mod generate;
+mod operations;
+mod refusals;
+mod streams;
+mod system;
+mod tasks;
