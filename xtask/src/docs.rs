@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::markdown::{Document, parse};
 use crate::repository::Repository;
-use crate::shell::{cargo, finish, run, target};
+use crate::shell::{finish, run, target, workspace};
 
 /// Documents in which every path between backticks must exist.
 const MAPS: [&str; 3] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
@@ -41,7 +41,7 @@ pub fn paths_and_links(repository: &Repository) -> Result<(), String> {
 /// The program is asked for help after the command's own arguments: it refuses any it does not know.
 pub fn commands(repository: &Repository) -> Result<(), String> {
     // As part of the workspace, so that what the tests built serves here too.
-    run(&mut cargo(repository, &["build", "--workspace", "--bins", "--locked"]))?;
+    run(&mut workspace(repository, "build", &["--bins"]))?;
     let program = target(repository).join("debug").join(format!("partita{}", std::env::consts::EXE_SUFFIX));
     let mut wrong = Vec::new();
     for name in ["README.md", "CONTRIBUTING.md", "bench/README.md"] {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::repository::Repository;
-use crate::shell::{cargo, output, run};
+use crate::shell::{output, run, workspace};
 
 /// Folders of the crates whose results must not depend on the machine.
 const CRATES: [&str; 3] = ["kernels", "nn", "models"];
@@ -53,8 +53,7 @@ pub fn test(repository: &Repository) -> Result<(), String> {
 /// They are built as part of the whole workspace: alone, they would get other features of their
 /// dependencies and build those again.
 fn test_programs(repository: &Repository) -> Result<Vec<(PathBuf, PathBuf)>, String> {
-    let mut build =
-        cargo(repository, &["test", "--workspace", "--locked", "--no-run", "--message-format=json"]);
+    let mut build = workspace(repository, "test", &["--no-run", "--message-format=json"]);
     let messages = output(build.stderr(Stdio::inherit()))?;
     let mut programs = Vec::new();
     for message in messages.lines() {

@@ -62,10 +62,13 @@ pub fn no_system_library(repository: &Repository) -> Result<(), String> {
     ))
 }
 
-/// `-sys` crates bind C libraries, except these, which declare what every system of their kind has.
+/// `-sys` crates bind C libraries, except those that declare what every system of their kind has, and SQLite's, which
+/// brings the library's source (and so never asks the `pkg-config` it depends on).
 fn binds(name: &str) -> bool {
-    let harmless = ["linux-raw-sys", "windows-sys", "js-sys", "web-sys", "core-foundation-sys"];
-    name == "pkg-config" || name == "cmake" || (name.ends_with("-sys") && !harmless.contains(&name))
+    let declarations = ["linux-raw-sys", "windows-sys", "js-sys", "web-sys", "jni-sys"];
+    let apple = ["core-foundation-sys", "security-framework-sys"];
+    let harmless = declarations.contains(&name) || apple.contains(&name) || name == "libsqlite3-sys";
+    name == "cmake" || (name.ends_with("-sys") && !harmless)
 }
 
 #[cfg(test)]
@@ -74,7 +77,7 @@ mod tests {
 
     #[test]
     fn crates_that_bind_system_libraries_are_told_from_declarations() {
-        assert!(["alsa-sys", "openssl-sys", "pkg-config"].into_iter().all(binds));
-        assert!(!["windows-sys", "linux-raw-sys", "sysctl", "serde"].into_iter().any(binds));
+        assert!(["alsa-sys", "openssl-sys", "cmake"].into_iter().all(binds));
+        assert!(!["windows-sys", "libsqlite3-sys", "sysctl", "serde"].into_iter().any(binds));
     }
 }

@@ -4,17 +4,22 @@
 //! Rule: a check that cannot run fails and says what is missing; nothing is skipped without a word.
 #![forbid(unsafe_code)]
 
+mod api;
 mod bench;
 mod docs;
+mod examples;
 mod hygiene;
 mod kernels;
 mod licences;
 mod markdown;
 mod program;
+mod python;
 mod repository;
+mod server;
 mod setup;
 mod shell;
 mod steps;
+mod storage;
 
 use std::process::ExitCode;
 

@@ -14,7 +14,7 @@ struct Tool {
     debian: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 5] = [
+const TOOLS: [Tool; 9] = [
     Tool { probe: &["cargo", "--version"], get: "Install Rust with rustup.", debian: &[] },
     Tool { probe: &["cargo", "fmt", "--version"], get: "Run `rustup component add rustfmt`.", debian: &[] },
     Tool { probe: &["cargo", "clippy", "--version"], get: "Run `rustup component add clippy`.", debian: &[] },
@@ -23,6 +23,22 @@ const TOOLS: [Tool; 5] = [
         probe: &["cc", "--version"],
         get: "Install a C compiler, which Rust links with.",
         debian: &["gcc", "libc6-dev"],
+    },
+    Tool {
+        probe: &["redis-server", "--version"],
+        get: "Install Redis 7 or newer, which the tests of the shared queue start.",
+        debian: &["redis-server"],
+    },
+    Tool {
+        probe: &["npm", "--version"],
+        get: "Install Node 20 or newer with npm, which the TypeScript example is built with.",
+        debian: &["nodejs", "npm"],
+    },
+    Tool { probe: &["curl", "--version"], get: "Install curl, which the examples call.", debian: &["curl"] },
+    Tool {
+        probe: &["python3", "-c", "import venv, ensurepip"],
+        get: "Install Python 3.10 or newer with venv, which the API's checker runs on.",
+        debian: &["python3", "python3-venv"],
     },
 ];
 
@@ -44,11 +60,16 @@ pub fn setup(_: &Repository, arguments: &[String]) -> Result<(), String> {
     let absent: Vec<&Tool> = TOOLS.iter().filter(|tool| !report(tool)).collect();
     let packages: Vec<&str> = absent.iter().flat_map(|tool| tool.debian).copied().collect();
     if !packages.is_empty() && is_debian_root() {
-        run(Command::new("apt-get").args(["install", "--yes", "--no-install-recommends"]).args(&packages))?;
+        let install = ["install", "--yes", "--no-install-recommends"];
+        // A machine that never asked for packages has no list of them.
+        if run(Command::new("apt-get").args(install).args(&packages)).is_err() {
+            run(Command::new("apt-get").arg("update"))?;
+            run(Command::new("apt-get").args(install).args(&packages))?;
+        }
     }
     let still: Vec<&str> = absent.iter().filter(|tool| !works(tool)).map(|tool| tool.get).collect();
     if still.is_empty() {
-        println!("everything needed is here; cargo-deny is built by the first `cargo xtask test`");
+        println!("everything needed is here; `cargo xtask test` itself gets cargo-deny and schemathesis");
         return Ok(());
     }
     Err(still.join("\n"))
@@ -58,7 +79,7 @@ fn report(tool: &Tool) -> bool {
     let works = works(tool);
     println!(
         "{:20} {}",
-        tool.probe[..tool.probe.len() - 1].join(" "),
+        tool.probe.iter().filter(|word| !word.starts_with('-')).copied().collect::<Vec<_>>().join(" "),
         if works { "found" } else { "missing" }
     );
     works

@@ -20,6 +20,14 @@ pub fn cargo(repository: &Repository, arguments: &[&str]) -> Command {
     cargo
 }
 
+/// `cargo` on the whole workspace, with every feature that builds on a bare machine: one set of features for every
+/// check, so that each crate is built once. The release program is built without them.
+pub fn workspace(repository: &Repository, verb: &str, more: &[&str]) -> Command {
+    let mut cargo = cargo(repository, &[verb, "--workspace", "--locked"]);
+    cargo.args(["--features", "partita/cloud,partita/otel"]).args(more);
+    cargo
+}
+
 /// Where cargo puts what it builds.
 pub fn target(repository: &Repository) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR")

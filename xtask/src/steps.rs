@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::repository::Repository;
-use crate::shell::{cargo, run};
-use crate::{docs, hygiene, kernels, licences, program};
+use crate::shell::{cargo, run, workspace};
+use crate::storage::Storage;
+use crate::{api, docs, examples, hygiene, kernels, licences, program, setup};
 
 struct Step {
     name: &'static str,
@@ -13,7 +14,8 @@ struct Step {
     run: fn(&Repository) -> Result<(), String>,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 14] = [
+    Step { name: "tools", slow: false, run: tools },
     Step { name: "repository: sizes, paths, unfinished code", slow: false, run: hygiene::check },
     Step { name: "documents: paths and links", slow: false, run: docs::paths_and_links },
     Step { name: "format", slow: false, run: format },
@@ -23,6 +25,8 @@ const STEPS: [Step; 11] = [
     Step { name: "tests", slow: false, run: tests },
     Step { name: "tests on every kernel path", slow: false, run: kernels::test },
     Step { name: "documents: commands", slow: false, run: docs::commands },
+    Step { name: "examples", slow: true, run: examples::check },
+    Step { name: "API against its description", slow: true, run: api::check },
     Step { name: "fuzz targets on their seeds", slow: false, run: program::fuzz },
     Step { name: "release program, end to end", slow: true, run: program::end_to_end },
 ];
@@ -93,18 +97,22 @@ fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
+fn tools(repository: &Repository) -> Result<(), String> {
+    setup::setup(repository, &[])
+}
+
 fn format(repository: &Repository) -> Result<(), String> {
     run(&mut cargo(repository, &["fmt", "--all", "--check"]))?;
     run(&mut cargo(repository, &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
 }
 
 fn clippy(repository: &Repository) -> Result<(), String> {
-    run(&mut cargo(
-        repository,
-        &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"],
-    ))
+    run(&mut workspace(repository, "clippy", &["--all-targets", "--", "--deny", "warnings"]))
 }
 
 fn tests(repository: &Repository) -> Result<(), String> {
-    run(&mut cargo(repository, &["test", "--workspace", "--locked"]))
+    let storage = Storage::start(repository)?;
+    let mut tests = workspace(repository, "test", &[]);
+    storage.tell(&mut tests);
+    run(&mut tests)
 }

@@ -6,6 +6,7 @@
 //! | 1 | failed |
 //! | 2 | wrong use: an unknown option, or a value outside its range |
 //! | 3 | a model or file that is not there |
+//! | 4 | a server that does not answer |
 //! | 5 | cancelled by something other than the keyboard |
 //! | 130 | interrupted (Ctrl-C) |
 
@@ -23,6 +24,7 @@ pub enum Kind {
     Failed,
     Usage,
     NotFound,
+    Unreachable,
     Cancelled,
     Interrupted,
     /// The reader of our output has gone: nothing to say, nobody to say it to.
@@ -57,6 +59,11 @@ impl Error {
         Error { kind: Kind::Failed, field: None, message: one_line(&message.to_string()) }
     }
 
+    /// A failure that has been told in full: it only decides the exit code.
+    pub fn told(kind: Kind) -> Error {
+        Error { kind, field: None, message: String::new() }
+    }
+
     pub fn usage(field: &str, message: impl Display) -> Error {
         Error::new(Kind::Usage, field, message)
     }
@@ -81,6 +88,7 @@ impl Error {
             Kind::Failed => 1,
             Kind::Usage => 2,
             Kind::NotFound => 3,
+            Kind::Unreachable => 4,
             Kind::Cancelled => 5,
             Kind::Interrupted => 130,
         }
@@ -166,6 +174,25 @@ impl From<partita_nn::Error> for Error {
         match &error {
             partita_nn::Error::Config { field, .. } => Error::usage(field, &error),
             _ => Error::failed(&error),
+        }
+    }
+}
+
+impl From<partita_server::ServeError> for Error {
+    fn from(error: partita_server::ServeError) -> Error {
+        use partita_server::ServeError as Serve;
+        match &error {
+            Serve::Bind(_) => Error::usage("host", &error),
+            Serve::Listen { .. } => Error::new(Kind::Failed, "port", &error),
+            Serve::Log(_) => Error::usage("log", &error),
+            Serve::Engine(fault) => match fault.errors.first() {
+                Some(problem) => {
+                    let field = problem.pointer.trim_start_matches("#/").replace('/', ".");
+                    Error::usage(&field, &error)
+                }
+                None => Error::failed(&error),
+            },
+            Serve::Signals(_) => Error::failed(&error),
         }
     }
 }

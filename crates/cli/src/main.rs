@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod cancel;
+mod client;
 mod commands;
 mod deliver;
 mod error;
@@ -14,6 +15,7 @@ mod output;
 mod progress;
 mod report;
 mod session;
+mod settings;
 mod takes;
 
 use std::process::ExitCode;
@@ -44,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn tell(error: &Error, json: bool) {
-    if error.kind == Kind::ClosedPipe {
+    if error.kind == Kind::ClosedPipe || error.message.is_empty() {
         return;
     }
     if json {

@@ -46,6 +46,11 @@ pub fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
+/// Text from elsewhere without what a terminal would obey.
+pub fn tame(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// A command line as one would type it.
 pub struct CommandLine(String);
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod completions;
+mod config;
 mod continue_;
 mod doctor;
 mod eval;
@@ -9,17 +10,22 @@ mod generate;
 mod humanize;
 mod infill;
 mod inspect;
+mod keys;
 mod models;
 mod render;
+mod serve;
 mod styles;
+mod tasks;
+mod top;
 mod train;
+mod worker;
 
 use clap::{Parser, Subcommand};
 
 use crate::error::Result;
 use crate::session::Session;
 
-/// Drums on your own machine: generated, continued, filled in, humanized, rendered.
+/// Drums on your own machine: generated, continued, filled in, humanized, rendered, served.
 #[derive(Parser, Debug)]
 #[command(name = "partita", version, max_term_width = 100, propagate_version = true)]
 // Without a command the answer is one line, whatever the environment says.
@@ -28,7 +34,8 @@ use crate::session::Session;
   partita generate drums --style funk --bars 4 -o funk.mid --wav funk.wav
   partita humanize loop.mid --amount 0.8 -o played.mid
   partita infill song.mid --bars 3-4 --lanes hihat,ride -o new.mid
-  partita styles list")]
+  partita styles list
+  partita serve")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -66,6 +73,21 @@ enum Command {
     /// Measure the speed of this machine
     #[command(subcommand, arg_required_else_help = false)]
     Bench(bench::Command),
+    /// Serve the API
+    Serve(Box<serve::Options>),
+    /// Take tasks from a queue that several machines share
+    Worker(worker::Options),
+    /// Watch a server at work
+    Top(top::Options),
+    /// What a server is doing
+    #[command(subcommand, arg_required_else_help = false)]
+    Tasks(tasks::Command),
+    /// Who may use a server
+    #[command(subcommand, arg_required_else_help = false)]
+    Keys(keys::Command),
+    /// The server's configuration
+    #[command(subcommand, arg_required_else_help = false)]
+    Config(config::Command),
     /// Tell whether everything is in order
     Doctor,
     /// Print a completion script for a shell
@@ -108,6 +130,12 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Train(Train::Drums(options)) => train::run(&options, session),
         Command::Eval(Eval::Drums(options)) => eval::run(&options, session),
         Command::Bench(command) => bench::run(&command, session),
+        Command::Serve(options) => serve::run(&options, session),
+        Command::Worker(options) => worker::run(&options, session),
+        Command::Top(options) => top::run(&options, session),
+        Command::Tasks(command) => tasks::run(&command, session),
+        Command::Keys(command) => keys::run(&command, session),
+        Command::Config(command) => config::run(&command, session),
         Command::Doctor => doctor::run(session),
         Command::Completions(options) => completions::run(&options, session),
     }

@@ -1,0 +1,152 @@
+//! `keys`: who may use a server.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use partita_engine::open_keys;
+use partita_queue::{ApiKey, Queue, Role};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Kind, Result};
+use crate::report::tame;
+use crate::session::Session;
+use crate::settings::{Settings, runtime};
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Make a key; it is shown once
+    Create(Create),
+    /// The keys there are, without their secrets
+    List(Settings),
+    /// Make a key useless from now on
+    Revoke(Revoke),
+}
+
+#[derive(Args, Debug)]
+pub struct Create {
+    /// What it is for
+    #[arg(long, default_value = "")]
+    name: String,
+    /// viewer looks, user makes music, admin manages the server
+    #[arg(long, value_enum, default_value_t = RoleName::User)]
+    role: RoleName,
+    /// Days until it expires; never if left out
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36500))]
+    expires: Option<u32>,
+    /// Tasks an hour
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    hourly: Option<u32>,
+    /// Tasks that may wait or run at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    concurrent: Option<u32>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Args, Debug)]
+pub struct Revoke {
+    /// Its id, as `keys list` shows it
+    id: String,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoleName {
+    Viewer,
+    User,
+    Admin,
+}
+
+const DAY: i64 = 86_400_000;
+
+pub fn run(command: &Command, session: &Session) -> Result<()> {
+    let settings = match command {
+        Command::Create(create) => &create.settings,
+        Command::List(settings) => settings,
+        Command::Revoke(revoke) => &revoke.settings,
+    };
+    let live = settings.live(vec![])?;
+    runtime()?.block_on(async {
+        let queue = open_keys(&live.get()).await.map_err(Error::failed)?;
+        let queue = queue.as_ref();
+        match command {
+            Command::Create(options) => create(options, queue, session).await,
+            Command::List(_) => list(queue, session).await,
+            Command::Revoke(options) => revoke(&options.id, queue, session).await,
+        }
+    })
+}
+
+async fn create(options: &Create, queue: &dyn Queue, session: &Session) -> Result<()> {
+    let now = queue.now().await.map_err(Error::failed)?;
+    let role = match options.role {
+        RoleName::Viewer => Role::Viewer,
+        RoleName::User => Role::User,
+        RoleName::Admin => Role::Admin,
+    };
+    let expires = options.expires.map(|days| now + i64::from(days) * DAY);
+    let (mut key, secret) = ApiKey::create(&options.name, role, now, expires);
+    key.hourly_limit = options.hourly;
+    key.concurrent_limit = options.concurrent;
+    queue.put_key(&key).await.map_err(Error::failed)?;
+    let mut object = shown(&key, now);
+    object["key"] = json!(secret.reveal());
+    let text = format!(
+        "{}\nkeep it: it is not shown again. Send it as `Authorization: Bearer {}...`\n",
+        secret.reveal(),
+        &secret.reveal()[..20]
+    );
+    session.answer(&object, &text, false)
+}
+
+async fn list(queue: &dyn Queue, session: &Session) -> Result<()> {
+    let now = queue.now().await.map_err(Error::failed)?;
+    let keys = queue.keys().await.map_err(Error::failed)?;
+    let mut text = String::new();
+    for key in &keys {
+        let object = shown(key, now);
+        let role = object["role"].as_str().unwrap_or_default();
+        let state = object["state"].as_str().unwrap_or_default();
+        let _ = writeln!(text, "{}  {role:6}  {state:8}  {}", key.id, tame(&key.name));
+    }
+    if keys.is_empty() {
+        text.push_str("no keys; `partita keys create` makes one\n");
+    }
+    let objects: Vec<Value> = keys.iter().map(|key| shown(key, now)).collect();
+    session.answer(&json!({ "keys": objects }), &text, false)
+}
+
+async fn revoke(id: &str, queue: &dyn Queue, session: &Session) -> Result<()> {
+    let now = queue.now().await.map_err(Error::failed)?;
+    let key = queue.key(id).await.map_err(Error::failed)?;
+    let Some(mut key) = key else {
+        let message = format!("no key has the id {id:?}; `partita keys list` shows them");
+        return Err(Error::new(Kind::NotFound, "id", message));
+    };
+    key.revoked_at.get_or_insert(now);
+    queue.put_key(&key).await.map_err(Error::failed)?;
+    session.answer(&shown(&key, now), &format!("{id} is revoked\n"), false)
+}
+
+/// A key without its hash.
+fn shown(key: &ApiKey, now: i64) -> Value {
+    let state = match key {
+        ApiKey { revoked_at: Some(_), .. } => "revoked",
+        key if key.is_live(now) => "live",
+        _ => "expired",
+    };
+    let left = key.expires_at.map(|end| Duration::from_millis((end - now).max(0) as u64).as_secs());
+    json!({
+        "id": key.id,
+        "name": key.name,
+        "role": key.role,
+        "state": state,
+        "hourly_limit": key.hourly_limit,
+        "concurrent_limit": key.concurrent_limit,
+        "created_at_ms": key.created_at,
+        "expires_at_ms": key.expires_at,
+        "expires_in_seconds": left,
+    })
+}
