@@ -297,7 +297,8 @@ impl Client {
                     Some(("event", name)) => event.name = name.to_owned(),
                     Some(("data", data)) => event.data = serde_json::from_str(data).expect("JSON"),
                     _ if line.is_empty() && !event.name.is_empty() => {
-                        if sender.send(std::mem::take(&mut event)).is_err() {
+                        let sent = sender.send(std::mem::take(&mut event));
+                        if sent.is_err() {
                             return;
                         }
                     }
