@@ -14,7 +14,7 @@ struct Tool {
     debian: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 10] = [
     Tool { probe: &["cargo", "--version"], get: "Install Rust with rustup.", debian: &[] },
     Tool { probe: &["cargo", "fmt", "--version"], get: "Run `rustup component add rustfmt`.", debian: &[] },
     Tool { probe: &["cargo", "clippy", "--version"], get: "Run `rustup component add clippy`.", debian: &[] },
@@ -33,6 +33,11 @@ const TOOLS: [Tool; 9] = [
         probe: &["npm", "--version"],
         get: "Install Node 20 or newer with npm, which the TypeScript example is built with.",
         debian: &["nodejs", "npm"],
+    },
+    Tool {
+        probe: &["faketime", "--version"],
+        get: "Install faketime, which moves a server's clock in a test.",
+        debian: &["faketime"],
     },
     Tool { probe: &["curl", "--version"], get: "Install curl, which the examples call.", debian: &["curl"] },
     Tool {

@@ -54,12 +54,12 @@ impl Settings {
         {
             return Err(Error::file("config", "read", file, &source));
         }
-        Ok(Arc::new(Live::open(self.sources(flags)).map_err(refused)?))
+        Ok(Arc::new(Live::open(self.sources(flags)).map_err(|wrong| refused(&wrong))?))
     }
 }
 
 /// All that is wrong with a configuration, as one error.
-fn refused(wrong: Vec<Invalid>) -> Error {
+fn refused(wrong: &[Invalid]) -> Error {
     let field = wrong.first().map_or_else(|| "config".to_owned(), |first| first.key.clone());
     let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
     Error::new(Kind::Usage, field, lines.join("; "))
