@@ -8,25 +8,25 @@ call() { curl --silent --show-error --fail-with-body ${PARTITA_API_KEY:+--header
 value() { grep -o "\"$1\":\"[^\"]*\"" | head -n 1 | cut -d '"' -f 4; }
 
 echo "== styles"
-call "$url/api/v1/styles" | head -c 200; echo
+styles=$(call "$url/api/v1/styles")
+echo "${styles:0:200}..."
 
 echo "== generate: the answer comes with the notes and a link"
 task=$(call "$url/api/v1/generate" --json '{"style": "funk", "bars": 4, "tempo": 96, "seed": 7}')
-file=$(value file_id <<<"$task")
-call --output funk.mid "$url/api/v1/download/$file"
+link=$(value url <<<"$task")
+call --output funk.mid "$url$link"
 echo "wrote funk.mid, $(wc -c <funk.mid) bytes"
 
 echo "== continue: the file goes back as it is"
 task=$(call "$url/api/v1/generate/from-midi" --form file=@funk.mid --form bars=2 --form fill=true)
-call --output longer.mid "$url/api/v1/download/$(value file_id <<<"$task")"
+call --output longer.mid "$url$(value url <<<"$task")"
 echo "wrote longer.mid, $(wc -c <longer.mid) bytes"
 
 echo "== render: a task to poll instead of an answer to wait for"
-task=$(call "$url/api/v1/render" --header 'Prefer: respond-async' --json "{\"input\": {\"file_id\": \"$file\"}}")
+task=$(call "$url/api/v1/render" --header 'Prefer: respond-async' --json "{\"input\": {\"file_id\": \"${link##*/}\"}}")
 id=$(value id <<<"$task")
 call --no-buffer "$url/api/v1/tasks/$id/events" | grep --line-buffered '^event:'
-wav=$(call "$url/api/v1/tasks/$id" | value file_id)
-call --output funk.wav "$url/api/v1/download/$wav"
+call --output funk.wav "$url$(call "$url/api/v1/tasks/$id" | value url)"
 echo "wrote funk.wav, $(wc -c <funk.wav) bytes"
 
 echo "== what goes wrong is said"

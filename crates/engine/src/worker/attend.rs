@@ -28,8 +28,9 @@ const TICK: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_secs(5);
 /// Events that the store does not take for so long are dropped: the result matters more.
 const GIVE_UP: Duration = Duration::from_secs(3);
-/// How long the end of a job waits for its last events.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long the end of a job waits for its last events: for a store that is slow, on a machine whose cores are all at
+/// work. One that does not answer is given up sooner.
+const LAST_WORDS: Duration = Duration::from_secs(15);
 
 /// Does a claimed job and ends it, or gives it back.
 pub(super) async fn attend(core: Arc<Core>, claim: Claim) {
