@@ -16,8 +16,12 @@ pub fn check(repository: &Repository) -> Result<(), String> {
     let schemathesis = python::tool(repository, SCHEMATHESIS, "st")?;
     let server = Server::start(repository, "api")?;
     let description = format!("{}/api/v1/openapi.json", server.url);
-    let arguments =
-        ["--checks", "all", "--max-examples", EXAMPLES, "--workers", "2", "--seed", "1", "--no-color"];
+    let settings = repository.root.join("api").join("schemathesis.toml");
+    let mut call = Command::new(schemathesis);
+    call.arg("--config-file").arg(settings).args(["run", &description, "--checks", "all"]);
+    // It takes DELETE of a task for its end as a resource; here a cancelled task can still be read.
+    call.args(["--exclude-checks", "use_after_free"]);
+    call.args(["--max-examples", EXAMPLES, "--workers", "2", "--seed", "1", "--no-color"]);
     // A folder of its own: schemathesis keeps notes between runs where it stands.
-    run(Command::new(schemathesis).args(["run", &description]).args(arguments).current_dir(&server.folder))
+    run(call.current_dir(&server.folder))
 }

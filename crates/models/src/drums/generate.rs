@@ -48,11 +48,14 @@ const HITS_PER_BAR: usize = 120;
 /// Position, drum, velocity, offset.
 const TOKENS_PER_HIT: usize = 4;
 
+/// Below this a temperature or a share of probability is the likeliest token alone; as f32 it might become 0.
+const LEAST: f32 = 1e-6;
+
 pub(crate) fn sampler(sampling: Sampling) -> Result<Sampler, Error> {
     let settings = partita_nn::Sampling {
-        temperature: sampling.temperature as f32,
+        temperature: (sampling.temperature as f32).max(LEAST),
         top_k: sampling.top_k,
-        top_p: sampling.top_p as f32,
+        top_p: (sampling.top_p as f32).max(LEAST),
         ..partita_nn::Sampling::default()
     };
     Sampler::new(settings).map_err(|e| Error::Model { name: "drums".into(), message: e.to_string() })

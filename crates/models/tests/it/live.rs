@@ -100,3 +100,10 @@ fn settings_out_of_range_are_refused() {
     assert!(matches!(error, Error::Range { field: "temperature", .. }), "{error}");
     assert_eq!(error.to_string(), "temperature must be in (0, 4], got 4.5");
 }
+
+#[test]
+fn the_smallest_settings_that_are_allowed_play() {
+    let mut request = request("funk", 1, 3);
+    request.common.sampling = Sampling { temperature: f64::MIN_POSITIVE, top_k: 0, top_p: f64::MIN_POSITIVE };
+    assert!(play(&compute(), &request, &mut go)[0].tokens() > 0);
+}
