@@ -21,6 +21,7 @@ until curl -sf -o /dev/null "$url/health/ready"; do sleep 0.1; done
 row() { echo "{\"scenario\": \"$1\", \"row\": $("$bin/examples/load" "$url" "${@:2}")}"; }
 row "one client waits" --clients 1 --seconds 15 --poll 0
 row "sixteen clients wait" --clients 16 --seconds 15 --poll 0
+row "100 clients, a task each every 3 s" --clients 100 --seconds "$seconds" --every 3000
 row "100 clients, flat out" --clients 100 --seconds "$seconds"
 items=$(seq 17 | sed 's/.*/{"bars":1}/' | paste -sd ,)
 idle=$(curl -s "$url/api/v1/generate/batch" -H 'Prefer: respond-async' --json "{\"requests\":[$items]}" | grep -o 'tsk_[0-9a-z]*' | head -n 1)

@@ -1,12 +1,15 @@
-//! Load on a running server: `load URL [--clients 100] [--seconds 30] [--bars 8] [--streams 0] [--idle TASK]`.
+//! Load on a running server: `load URL [--clients 100] [--seconds 30] [--bars 8] [--poll 100] [--every 0]
+//! [--streams 0] [--idle TASK]`.
 //!
-//! Every client submits a task without waiting, asks for it until it is done, and begins again, so generation runs flat
-//! out; with `--poll 0` it waits for the answer instead. `--streams` keeps as many event streams of task `--idle` open
-//! beside that. Prints one JSON row.
+//! Every client submits a task without waiting, asks for it every `--poll` milliseconds until it is done, and begins
+//! again, so generation runs flat out. With `--poll 0` it waits for the answer instead. With `--every` it begins a task
+//! each so many milliseconds, as people do; one that begins late counts from when it should have begun. `--streams` keeps
+//! as many event streams of task `--idle` open beside that. No two tasks are equal, so none is answered from the cache.
+//! Prints one JSON row.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -29,6 +32,10 @@ struct Options {
     idle: Option<String>,
     /// Milliseconds between two looks at a task; 0 waits for the answer.
     poll: u64,
+    /// Milliseconds from one task of a client to its next; 0 begins when the last one has ended.
+    every: f64,
+    /// The first seed; later runs on the same server have others.
+    seed: u64,
 }
 
 fn options() -> Options {
@@ -49,6 +56,8 @@ fn options() -> Options {
         streams: number("--streams", 0.0) as usize,
         idle: value("--idle").map(str::to_owned),
         poll: number("--poll", 100.0) as u64,
+        every: number("--every", 0.0),
+        seed: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() << 20),
     }
 }
 
@@ -101,46 +110,61 @@ async fn main() {
 }
 
 async fn run(http: reqwest::Client, options: Arc<Options>, seen: Arc<Seen>, client: usize, end: Instant) {
+    let every = Duration::from_secs_f64(options.every / 1000.0);
+    // Clients of a fixed rate do not all begin at once.
+    let mut planned = Instant::now() + every.mul_f64(client as f64 / options.clients as f64);
     for turn in 0u64.. {
-        if Instant::now() >= end {
+        if options.every > 0.0 {
+            tokio::time::sleep_until(planned.into()).await;
+        }
+        let begin = Instant::now();
+        if begin >= end {
             return;
         }
-        let body = json!({ "style": "funk", "bars": options.bars, "seed": client as u64 * 1_000_000 + turn });
-        let begin = Instant::now();
+        let late = if options.every > 0.0 { begin - planned } else { Duration::ZERO };
+        planned += every;
+        let seed = options.seed + turn * options.clients as u64 + client as u64;
         let request = http
             .post(format!("{}/api/v1/generate", options.url))
-            .header("Prefer", "respond-async")
-            .json(&body);
+            .header("Prefer", if options.poll == 0 { "wait=60" } else { "respond-async" })
+            .json(&json!({ "style": "funk", "bars": options.bars, "seed": seed }));
         let Some(task) = answer(request).await else {
             seen.failed.fetch_add(1, Ordering::Relaxed);
             continue;
         };
-        seen.submit.lock().await.push(milliseconds(begin));
-        if task["status"] == "complete" {
-            seen.done.lock().await.push(between(&task["created_at"], &task["finished_at"]));
-            continue;
-        }
         let Some(id) = task["id"].as_str() else {
             seen.refused.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_millis(200)).await;
             continue;
         };
-        loop {
-            tokio::time::sleep(Duration::from_millis(options.poll.max(20))).await;
-            let asked = Instant::now();
-            let Some(task) = answer(http.get(format!("{}/api/v1/tasks/{id}", options.url))).await else {
-                seen.failed.fetch_add(1, Ordering::Relaxed);
-                break;
-            };
-            seen.status.lock().await.push(milliseconds(asked));
-            if task["done"] == json!(true) {
-                if task["status"] == "complete" {
-                    seen.done.lock().await.push(between(&task["created_at"], &task["finished_at"]));
-                } else {
-                    seen.failed.fetch_add(1, Ordering::Relaxed);
-                }
-                break;
+        let answered = begin.elapsed();
+        let ended = if options.poll == 0 {
+            Some((task, answered))
+        } else {
+            seen.submit.lock().await.push(milliseconds(answered));
+            watch(&http, &options, &seen, id).await.map(|task| {
+                let took = between(&task["created_at"], &task["finished_at"]);
+                (task, took)
+            })
+        };
+        match ended {
+            Some((task, took)) if task["status"] == "complete" => {
+                seen.done.lock().await.push(milliseconds(took + late));
             }
+            _ => _ = seen.failed.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
+/// Asks for a task until it is done.
+async fn watch(http: &reqwest::Client, options: &Options, seen: &Seen, id: &str) -> Option<Value> {
+    loop {
+        tokio::time::sleep(Duration::from_millis(options.poll)).await;
+        let asked = Instant::now();
+        let task = answer(http.get(format!("{}/api/v1/tasks/{id}", options.url))).await?;
+        seen.status.lock().await.push(milliseconds(asked.elapsed()));
+        if task["done"] == json!(true) {
+            return Some(task);
         }
     }
 }
@@ -155,8 +179,8 @@ async fn memory(http: &reqwest::Client, url: &str) -> f64 {
     round(status["memory_bytes"].as_f64().unwrap_or(0.0) / f64::from(1 << 20))
 }
 
-/// Milliseconds between two RFC 3339 times of one day or two.
-fn between(from: &Value, to: &Value) -> f64 {
+/// Time between two RFC 3339 times of one day or two.
+fn between(from: &Value, to: &Value) -> Duration {
     let millis = |text: &Value| {
         let text = text.as_str().unwrap_or_default();
         let part = |range: std::ops::Range<usize>| {
@@ -165,11 +189,11 @@ fn between(from: &Value, to: &Value) -> f64 {
         let seconds = text.get(17..).unwrap_or_default().trim_end_matches('Z').parse::<f64>().unwrap_or(0.0);
         ((part(8..10) * 24.0 + part(11..13)) * 60.0 + part(14..16)) * 60_000.0 + seconds * 1000.0
     };
-    (millis(to) - millis(from)).max(0.0)
+    Duration::from_secs_f64((millis(to) - millis(from)).max(0.0) / 1000.0)
 }
 
-fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1000.0
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 fn percentiles(mut values: Vec<f64>) -> Value {
