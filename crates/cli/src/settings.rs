@@ -23,7 +23,7 @@ pub struct Settings {
     /// Folder for tasks, files and keys
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Where tasks wait: sqlite, :memory:, or redis://HOST:PORT/DB
+    /// Where tasks wait: sqlite, :memory:, or redis://HOST:PORT/DB; rediss:// for TLS
     #[arg(long, value_name = "URL")]
     pub queue: Option<String>,
 }

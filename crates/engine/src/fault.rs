@@ -99,7 +99,7 @@ impl From<partita_queue::Error> for Fault {
             Queue::KeyReused(_) => Code::KeyReused,
             Queue::NoSpace(_) => Code::NoSpace,
             Queue::Unavailable(_) => Code::Unavailable,
-            Queue::Damaged(_) | Queue::Place(_) | Queue::Locked(_) => Code::Internal,
+            Queue::Damaged(_) | Queue::Place(_) | Queue::Ca { .. } | Queue::Locked(_) => Code::Internal,
         };
         let error = match error {
             // It may hold a password.

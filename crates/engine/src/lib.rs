@@ -21,7 +21,8 @@ pub use artifact::{Artifact, Artifacts};
 pub use cache::Cache;
 pub use config::{Config, Live};
 pub use engine::{
-    Accepted, Cleaned, Engine, Numbers, Options, Order, Player, TaskNumbers, open_keys, rfc3339,
+    Accepted, Cleaned, Engine, Follow, Numbers, Options, Order, Player, TRACE, TaskNumbers, open_keys,
+    rfc3339,
 };
 pub use fault::{Code, Fault, Problem};
 pub use registry::{ModelInfo, Registry};

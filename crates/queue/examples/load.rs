@@ -31,6 +31,7 @@ fn job(owner: usize) -> NewJob {
         webhook: None,
         idempotency: None,
         request_id: "req".into(),
+        trace: String::new(),
     }
 }
 

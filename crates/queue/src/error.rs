@@ -28,6 +28,9 @@ pub enum Error {
     /// A place or URL that is none.
     #[error("queue must be sqlite:FILE, :memory: or redis://HOST:PORT/DB, got {0:?}")]
     Place(String),
+    /// The file of those whom TLS is to trust.
+    #[error("queue.ca must be a file with PEM certificates, got {path:?}: {why}")]
+    Ca { path: String, why: String },
     /// Another process uses the file.
     #[error("{0} is used by another partita process; stop it or choose another data directory")]
     Locked(String),

@@ -116,6 +116,9 @@ pub struct NewJob {
     pub idempotency: Option<(String, String)>,
     /// Name of the HTTP request that brought it, for logs.
     pub request_id: String,
+    /// `traceparent` (W3C Trace Context) of that request; empty if nobody traces it.
+    #[serde(default)]
+    pub trace: String,
 }
 
 /// How far a running job is.

@@ -122,7 +122,7 @@ pub trait Queue: Send + Sync {
     fn get<'a>(&'a self, id: &'a JobId) -> Fut<'a, Option<Job>>;
 
     /// Jobs without their results, which are not even read. A request of more than 64 KiB of JSON is replaced by
-    /// `{"omitted_bytes": n}`; `get` has them whole.
+    /// `{"omitted_bytes": n}`, and their traces are empty; `get` has them whole.
     fn list<'a>(&'a self, filter: &'a Filter) -> Fut<'a, Page>;
 
     /// Jobs that go before a queued one in its lane, about; `None` unless it waits.

@@ -39,7 +39,8 @@ pub struct Limits {
     /// For a client that takes nothing of what waits for it, or less than [`SLOWEST`] of an answer. Quiet event streams
     /// and sockets do not count.
     pub write_timeout: Duration,
-    /// Bytes of the request line and all headers.
+    /// Bytes of the request line and all headers. More of either is answered 431 without a body; the guard refuses less
+    /// than that with one.
     pub header_bytes: usize,
     pub headers: usize,
 }
@@ -50,8 +51,8 @@ impl Default for Limits {
             connections: 4096,
             header_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
-            header_bytes: 32 * 1024,
-            headers: 100,
+            header_bytes: 2 * guard::MOST_HEADER_BYTES,
+            headers: 2 * guard::MOST_HEADERS,
         }
     }
 }
@@ -176,8 +177,8 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, limits:
         .header_read_timeout(limits.header_timeout)
         .max_headers(limits.headers)
         .max_header_size(limits.header_bytes)
-        // Twice the headers: also how much of a body waits in memory.
-        .max_buf_size((2 * limits.header_bytes).max(64 * 1024))
+        // Also how much of a body waits in memory.
+        .max_buf_size(limits.header_bytes.max(64 * 1024))
         .serve_connection(io, service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

@@ -1,6 +1,6 @@
-//! What is written to stderr: where it goes and how, and one line for each request.
+//! What is written to stderr: where it goes and how, and one line for each request. Traces begin here too.
 //!
-//! **Rule:** no line holds a query string, a body, a prompt or a key.
+//! **Rule:** no line and no span holds a query string, a body, a prompt or a key.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,16 +12,24 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
+use partita_engine::TRACE;
 use partita_engine::config::Log;
 use tracing::{Instrument, Level, Span};
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::problem::RequestId;
 
+#[cfg(not(feature = "otel"))]
+mod none;
 #[cfg(feature = "otel")]
 mod otel;
+
+#[cfg(not(feature = "otel"))]
+use none as otel;
+pub use otel::follow;
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +63,7 @@ pub fn start(config: &Log) -> Result<Logging, LogError> {
         "json" => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
         _ => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
     };
+    let filter = filter.and(filter_fn(|about| about.target() != TRACE));
     let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
     #[cfg(feature = "otel")]
     {
@@ -71,6 +80,10 @@ pub fn start(config: &Log) -> Result<Logging, LogError> {
     }
 }
 
+/// `traceparent` of a request's span, beside the request; empty where nobody traces.
+#[derive(Clone, Debug, Default)]
+pub struct Trace(pub String);
+
 /// The layer around all others: gives the request its name, and writes a line when the last byte has gone.
 pub async fn access(request: Request, next: Next) -> Response {
     let started = Instant::now();
@@ -82,10 +95,19 @@ pub async fn access(request: Request, next: Next) -> Response {
         .insert("x-request-id", HeaderValue::from_str(&id.0).expect("letters, digits, `.`, `_` and `-`"));
     let route = parts.extensions.get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let method = parts.method.clone();
+    let trace = if is_probe(&route) { Span::none() } else { otel::request(&parts, &route, &id) };
+    parts.extensions.insert(Trace(otel::parent(&trace)));
     let span = tracing::info_span!("request", request_id = %id.0, %method, route);
-    let response = next.run(Request::from_parts(parts, body)).instrument(span.clone()).await;
+    let next = next.run(Request::from_parts(parts, body));
+    let response = next.instrument(span.clone()).instrument(trace.clone()).await;
     let status = response.status();
-    response.map(|body| Body::new(Counted { body, bytes: 0, started, span, route, status }))
+    otel::answered(&trace, status);
+    response.map(|body| Body::new(Counted { body, bytes: 0, started, span, trace, route, status }))
+}
+
+/// Whether a route is asked every few seconds by whoever watches the server.
+fn is_probe(route: &str) -> bool {
+    route.starts_with("/health") || route == "/metrics"
 }
 
 /// The body of an answer, on its way.
@@ -94,7 +116,8 @@ struct Counted {
     bytes: u64,
     started: Instant,
     span: Span,
-
+    /// Ends with the last byte.
+    trace: Span,
     route: String,
     status: StatusCode,
 }
@@ -125,13 +148,10 @@ impl HttpBody for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let _span = self.span.enter();
+        let (_trace, _span) = (self.trace.enter(), self.span.enter());
         let ms = self.started.elapsed().as_micros() as f64 / 1000.0;
         let (status, bytes) = (self.status.as_u16(), self.bytes);
-        // Whoever asks for health does so every few seconds.
-        let quiet =
-            self.status.is_success() && (self.route.starts_with("/health") || self.route == "/metrics");
-        if quiet {
+        if self.status.is_success() && is_probe(&self.route) {
             tracing::event!(Level::DEBUG, status, ms, bytes, "answered");
         } else {
             tracing::event!(Level::INFO, status, ms, bytes, "answered");

@@ -84,7 +84,7 @@ pub const TABLE: [Row; 34] = [
     row(Kind::TooManyTasks, "too-many-tasks", "Too many tasks", 429, "Too many tasks of this key wait or run. Wait until one has ended."),
     row(Kind::KeyReused, "idempotency-key-reused", "Idempotency key reused", 422, "The Idempotency-Key came before with another request. Use a new key for each new request."),
     row(Kind::NoSpace, "no-space", "Disk full", 507, "The server has no space left for new tasks. What it has accepted is safe."),
-    row(Kind::Unavailable, "unavailable", "Task store unavailable", 503, "The store of tasks cannot be reached now. Try again after the seconds in Retry-After."),
+    row(Kind::Unavailable, "unavailable", "Unavailable", 503, "The server cannot do this now; `detail` says why. Try again after the seconds in Retry-After."),
     row(Kind::Deadline, "deadline", "Deadline passed", 504, "The task was not done by its deadline. Ask for less, or set a longer `timeout`."),
     row(Kind::Cancelled, "cancelled", "Cancelled", 409, "The task was cancelled before it was done."),
     row(Kind::GaveUp, "gave-up", "Gave up", 500, "The task was tried as often as the configuration allows and never ended."),

@@ -70,7 +70,8 @@ async fn serve_until(
     install_crypto();
     raise_file_limit();
     let config = live.get();
-    let engine = Engine::start(live.clone()).await?;
+    let options = Options { follow: Some(log::follow), ..Options::default() };
+    let engine = Engine::start_with(live.clone(), options).await?;
     let listener = match listener(&live, &engine).await {
         Ok(listener) => listener,
         Err(error) => {
@@ -147,7 +148,7 @@ pub async fn work(live: Arc<Live>, lanes: Vec<Lane>) -> Result<(), ServeError> {
     let _log = log::start(&live.get().log)?;
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
     install_crypto();
-    let options = Options { lanes: Some(lanes.clone()), ..Options::default() };
+    let options = Options { lanes: Some(lanes.clone()), follow: Some(log::follow), ..Options::default() };
     let engine = Engine::start_with(live.clone(), options).await?;
     let stop = CancellationToken::new();
     let watcher = tokio::spawn(watch_file(live.clone(), stop.clone()));
@@ -234,7 +235,7 @@ async fn share_quotas(app: &App, config: &partita_engine::Config) {
         return;
     }
     let limits = partita_queue::Limits::default();
-    match partita_queue::redis::Redis::connect(&config.queue.url, &config.queue.prefix, limits).await {
+    match config.queue.redis(limits).await {
         Ok(redis) => app.guard.share_quotas(partita_queue::rate::RateLimiter::Redis(Arc::new(redis))),
         Err(error) => tracing::warn!(%error, "quotas are counted by this server alone"),
     }

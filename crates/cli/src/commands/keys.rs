@@ -1,11 +1,14 @@
 //! `keys`: who may use a server.
 
 use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use partita_engine::open_keys;
+use partita_engine::{Live, open_keys};
 use partita_queue::{ApiKey, Queue, Role};
+use partita_server::audit::{Act, Audit};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result};
@@ -72,14 +75,23 @@ pub fn run(command: &Command, session: &Session) -> Result<()> {
         let queue = open_keys(&live.get()).await.map_err(Error::failed)?;
         let queue = queue.as_ref();
         match command {
-            Command::Create(options) => create(options, queue, session).await,
+            Command::Create(options) => create(options, queue, &live, session).await,
             Command::List(_) => list(queue, session).await,
-            Command::Revoke(options) => revoke(&options.id, queue, session).await,
+            Command::Revoke(options) => revoke(&options.id, queue, &live, session).await,
         }
     })
 }
 
-async fn create(options: &Create, queue: &dyn Queue, session: &Session) -> Result<()> {
+/// Writes a change of keys into the server's audit file, if the configuration names one. Whoever runs this has the store
+/// itself, so no key is named as the one who did it.
+fn audit(live: &Arc<Live>, what: &str, status: u16) {
+    let audit = Audit::start(live.clone());
+    let act = Act { kind: "action", request_id: "", what, status };
+    audit.act(IpAddr::V4(Ipv4Addr::LOCALHOST), None, act);
+    audit.flush(Duration::from_secs(2));
+}
+
+async fn create(options: &Create, queue: &dyn Queue, live: &Arc<Live>, session: &Session) -> Result<()> {
     let now = queue.now().await.map_err(Error::failed)?;
     let role = match options.role {
         RoleName::Viewer => Role::Viewer,
@@ -92,6 +104,7 @@ async fn create(options: &Create, queue: &dyn Queue, session: &Session) -> Resul
     key.concurrent_limit = options.concurrent;
     queue.put_key(&key).await.map_err(Error::failed)?;
     let mut object = shown(&key, now);
+    audit(live, &format!("keys create {} {}", key.id, object["role"].as_str().unwrap_or_default()), 201);
     object["key"] = json!(secret.reveal());
     let text = format!(
         "{}\nkeep it: it is not shown again. Send it as `Authorization: Bearer {}...`\n",
@@ -118,7 +131,7 @@ async fn list(queue: &dyn Queue, session: &Session) -> Result<()> {
     session.answer(&json!({ "keys": objects }), &text, false)
 }
 
-async fn revoke(id: &str, queue: &dyn Queue, session: &Session) -> Result<()> {
+async fn revoke(id: &str, queue: &dyn Queue, live: &Arc<Live>, session: &Session) -> Result<()> {
     let now = queue.now().await.map_err(Error::failed)?;
     let key = queue.key(id).await.map_err(Error::failed)?;
     let Some(mut key) = key else {
@@ -127,6 +140,7 @@ async fn revoke(id: &str, queue: &dyn Queue, session: &Session) -> Result<()> {
     };
     key.revoked_at.get_or_insert(now);
     queue.put_key(&key).await.map_err(Error::failed)?;
+    audit(live, &format!("keys revoke {id}"), 200);
     session.answer(&shown(&key, now), &format!("{id} is revoked\n"), false)
 }
 

@@ -6,6 +6,8 @@ mod clock;
 #[cfg(unix)]
 mod crash;
 mod editing;
+#[cfg(unix)]
+mod encrypted;
 mod generating;
 #[cfg(unix)]
 mod operations;
@@ -14,4 +16,8 @@ mod outage;
 mod run;
 #[cfg(unix)]
 mod server;
+#[cfg(unix)]
+mod shared;
 mod showing;
+#[cfg(all(unix, feature = "otel"))]
+mod traces;

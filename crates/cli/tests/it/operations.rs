@@ -1,12 +1,13 @@
 //! Starting, stopping and looking after a server, as whoever runs it does.
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::run::{Place, Ran};
-use crate::server::{Client, Server};
+use crate::server::{Client, Redis, Server};
 
 fn funk(seed: u64, variations: u64) -> Value {
     json!({"style": "funk", "bars": 32, "seed": seed, "variations": variations})
@@ -277,6 +278,13 @@ fn a_full_disk_refuses_new_tasks_and_serves_old_ones() {
     assert!(answer.headers().contains_key("retry-after"));
     let problem: Value = answer.json().expect("JSON");
     assert_eq!(problem["code"], "no-space", "{problem}");
+    // Whoever shares requests out sends them elsewhere, and does not start the server anew.
+    let answer = client.response("/health/ready").expect("an answer");
+    assert_eq!((answer.status().as_u16(), answer.headers().contains_key("retry-after")), (503, true));
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let problem: Value = answer.json().expect("JSON");
+    assert!(problem["detail"].as_str().is_some_and(|words| words.contains("no space left")), "{problem}");
+    assert_eq!(client.get("/health/live").expect("an answer").0, 200);
     let url = done["result"]["files"][0]["url"].as_str().expect("a file");
     assert_eq!(client.bytes(url).expect("an answer").0, 200);
     place.write("partita.yaml", b"{}");
@@ -285,5 +293,141 @@ fn a_full_disk_refuses_new_tasks_and_serves_old_ones() {
     while client.post("/api/v1/generate", &body, &[]).expect("an answer").0 == 507 {
         assert!(start.elapsed() < Duration::from_secs(10), "it never takes tasks again");
     }
+    assert_eq!(client.get("/health/ready").expect("an answer").0, 200);
     assert!(Path::new(&place.path("data")).join("tasks.sqlite3").exists());
+}
+
+#[test]
+fn keys_and_a_store_that_does_not_answer_are_503_and_never_let_in_or_500() {
+    let place = Place::new();
+    let redis = Redis::start(&place.path("."));
+    let make = |role: &str| {
+        let line = format!("keys create --role {role} --queue {} --json", redis.url);
+        place.ok(&line).json()["key"].as_str().expect("a key").to_owned()
+    };
+    let (known, unseen) = (make("admin"), make("admin"));
+    let more = ["--queue", &redis.url, "--set", "auth.keys=always"];
+    let server = Server::start(&place.path("data"), &more);
+    let client = server.client();
+    let with = |key: &str| client.with_key(key);
+    assert_eq!(with(&known).get("/api/v1/tasks").expect("an answer").0, 200);
+    redis.process.signal("-STOP");
+    let wrong = format!("pt_{}_{}", "0".repeat(16), "0".repeat(64));
+    for (key, path) in [
+        (&known, "/api/v1/tasks"),
+        (&known, "/api/v1/maintenance/cleanup"),
+        (&unseen, "/api/v1/tasks"),
+        (&wrong, "/api/v1/tasks"),
+    ] {
+        let answer = match path.ends_with("cleanup") {
+            true => with(key).posted(path, &json!({}), &[]),
+            false => with(key).response(path),
+        };
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), 503, "{key:.8} {path}");
+        let again = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        assert!(again.is_some_and(|seconds| seconds.parse::<u64>().is_ok_and(|seconds| seconds > 0)));
+        let problem: Value = answer.json().expect("JSON");
+        assert_eq!(problem["code"], "unavailable", "{problem}");
+    }
+    // Who was let in before may still look at what is wrong; nobody else.
+    assert_eq!(with(&known).response("/metrics").expect("an answer").status(), 200);
+    assert_eq!(with(&unseen).response("/metrics").expect("an answer").status(), 503);
+    assert_eq!(with("").get("/api/v1/tasks").expect("an answer").0, 401);
+    redis.process.signal("-CONT");
+    let start = Instant::now();
+    while with(&unseen).get("/api/v1/tasks").expect("an answer").0 != 200 {
+        assert!(start.elapsed() < Duration::from_secs(30), "nobody is let in any more");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(with(&wrong).get("/api/v1/tasks").expect("an answer").0, 401);
+}
+
+/// A receiver of one call: the URL, and its body once it has come.
+fn receiver() -> (String, std::sync::mpsc::Receiver<Value>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("its address"));
+    let (sent, received) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a call");
+        let mut reader = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).expect("a header");
+            if let Some(text) = line.to_lowercase().strip_prefix("content-length:") {
+                length = text.trim().parse().expect("a number");
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).expect("a body");
+        reader.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("written");
+        sent.send(serde_json::from_slice(&body).expect("JSON")).expect("the test listens");
+    });
+    (url, received)
+}
+
+#[test]
+fn the_end_of_a_task_that_finishes_while_the_server_stops_is_still_told() {
+    let place = Place::new();
+    let secret = format!("webhooks.secret=whsec_{}", "c2VjcmV0".repeat(4));
+    let more = ["--set", "webhooks.allow_private=[127.0.0.0/8]", "--set", &secret];
+    let mut server = Server::start(&place.path("data"), &more);
+    let (url, received) = receiver();
+    let mut body = funk(4, 2);
+    body["webhook"] = json!({"url": url, "events": ["complete"]});
+    let id = running(&server.client(), &body);
+    assert!(received.try_recv().is_err());
+    assert_eq!(server.process.terminate(), 0);
+    // Whoever ended has called before.
+    let told = received.recv_timeout(Duration::from_secs(5)).expect("the call was made");
+    assert_eq!((&told["id"], &told["status"]), (&json!(id), &json!("complete")));
+}
+
+#[test]
+fn what_a_server_keeps_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    key(&place, "data", "admin");
+    let audit = format!("log.audit={}", place.path("data/audit.jsonl").display());
+    let server = Server::start(&place.path("data"), &["--set", "auth.keys=never", "--set", &audit]);
+    let client = server.client();
+    client.finished(&client.submit(&json!({"style": "funk", "bars": 1})));
+    let mut open = vec![place.path("data")];
+    let mut seen = vec![];
+    while let Some(path) = open.pop() {
+        let about = std::fs::metadata(&path).expect("still there");
+        let mode = about.permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
+        if about.is_dir() {
+            open.extend(
+                std::fs::read_dir(&path).expect("readable").map(|entry| entry.expect("readable").path()),
+            );
+        }
+        seen.push(path.file_name().expect("a name").to_string_lossy().into_owned());
+    }
+    for name in ["tasks.sqlite3", "tasks.sqlite3-wal", "files", "audit.jsonl"] {
+        assert!(seen.iter().any(|path| path == name), "{name} is not in {seen:?}");
+    }
+    assert!(seen.iter().any(|name| name.starts_with("fil_")), "{seen:?}");
+}
+
+#[test]
+fn keys_that_come_and_go_are_audited_without_their_secrets() {
+    let place = Place::new();
+    let audit = place.path("audit.jsonl");
+    let settings = format!("--data-dir data --json --set log.audit={}", audit.display());
+    let made = place.ok(&format!("keys create --name band --role admin {settings}")).json();
+    let (id, secret) = (made["id"].as_str().expect("an id"), made["key"].as_str().expect("a key"));
+    place.ok(&format!("keys list {settings}"));
+    place.ok(&format!("keys revoke {id} {settings}"));
+    let text = std::fs::read_to_string(&audit).expect("the audit file");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let told: Vec<&Value> = lines.iter().map(|line| &line["what"]).collect();
+    assert_eq!(told, [&json!(format!("keys create {id} admin")), &json!(format!("keys revoke {id}"))]);
+    assert!(lines.iter().all(|line| line["kind"] == "action"), "{text}");
+    assert!(!text.contains(secret.rsplit('_').next().expect("its last part")));
 }

@@ -36,6 +36,10 @@ impl Process {
         panic!("the process did not end after SIGTERM");
     }
 
+    fn has_ended(&mut self) -> bool {
+        self.0.try_wait().expect("our child").is_some()
+    }
+
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").arg(signal).arg(self.0.id().to_string()).status();
         assert!(status.expect("kill runs").success());
@@ -129,10 +133,16 @@ impl Server {
 
 /// Starts `partita worker`.
 pub fn worker(data: &Path, more: &[&str]) -> Process {
+    worker_in(data, more, &[])
+}
+
+/// As [`worker`], with variables of the environment.
+pub fn worker_in(data: &Path, more: &[&str], environment: &[(&str, &str)]) -> Process {
     let data = data.to_str().expect("a plain path");
     let mut arguments = vec!["worker", "--data-dir", data, "--set", "log.level=warn"];
     arguments.extend(more);
-    let mut child = partita(&arguments).spawn().expect("the program starts");
+    let child = partita(&arguments).envs(environment.iter().copied()).spawn();
+    let mut child = child.expect("the program starts");
     Log::follow(BufReader::new(child.stderr.take().expect("piped")).lines());
     Process(child)
 }
@@ -145,24 +155,34 @@ pub struct Redis {
 
 impl Redis {
     pub fn start(folder: &Path) -> Redis {
+        Redis::start_with(folder, &[]).expect("redis-server runs")
+    }
+
+    /// As [`Redis::start`], with more options; `None` if it ends at once, as one does whose port is taken.
+    pub fn start_with(folder: &Path, options: &[&str]) -> Option<Redis> {
         let socket = folder.join("redis.sock");
         drop(std::fs::remove_file(&socket));
         let child = Command::new("redis-server")
             .args(["--port", "0", "--appendonly", "yes", "--appendfsync", "always", "--save", ""])
             .args(["--unixsocket", socket.to_str().expect("a plain path")])
+            .args(options)
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("redis-server is needed: `apt-get install redis-server`");
-        let process = Process(child);
+        let mut process = Process(child);
         let start = Instant::now();
+        // The socket is the last place it listens at.
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            if process.has_ended() {
+                return None;
+            }
             assert!(start.elapsed() < PATIENCE, "redis-server does not answer");
             std::thread::sleep(Duration::from_millis(10));
         }
-        Redis { process, url: format!("redis+unix://{}", socket.display()) }
+        Some(Redis { process, url: format!("redis+unix://{}", socket.display()) })
     }
 
     /// What `redis-cli` says to a command.

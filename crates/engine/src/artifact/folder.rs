@@ -53,7 +53,7 @@ impl Folder {
         if lock(&self.made).contains(leaf) {
             return Ok(());
         }
-        fs::create_dir_all(leaf)?;
+        make_folder(leaf)?;
         // Whoever made it may not have got so far yet.
         sync_folder(&self.root)?;
         lock(&self.made).insert(leaf.to_owned());

@@ -101,9 +101,7 @@ impl Cache {
             "memory" => Store::Memory(ArcSwap::from_pointee(limits.memory())),
             #[cfg(feature = "redis")]
             "redis" => {
-                let queue = &config.queue;
-                let redis =
-                    Redis::connect(&queue.url, &queue.prefix, partita_queue::Limits::default()).await?;
+                let redis = config.queue.redis(partita_queue::Limits::default()).await?;
                 Store::Redis { redis, limits: ArcSwap::from_pointee(limits) }
             }
             other => {

@@ -1,7 +1,7 @@
 //! Keys that must fit each other.
 
 use super::Config;
-use super::rule::is_redis;
+use super::rule::{has_tls, is_redis};
 
 /// What does not fit: the key and the message.
 pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
@@ -9,6 +9,10 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
     if config.cache.store == "redis" && !is_redis(&config.queue.url) {
         let message = "cache.store redis needs a redis:// queue.url, got another queue".to_owned();
         wrong.push(("cache.store", message));
+    }
+    if !config.queue.ca.as_os_str().is_empty() && !has_tls(&config.queue.url) {
+        let message = "queue.ca needs a rediss:// queue.url, got one without TLS".to_owned();
+        wrong.push(("queue.ca", message));
     }
     if let Some(circle) = circle(config) {
         wrong.push((

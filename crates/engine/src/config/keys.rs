@@ -42,6 +42,7 @@ pub(super) const KEYS: &[Key] = &[
     restart("storage.files", Rule::Text(rule::FILES)),
     key("storage.min_free_mb", Rule::Integer(0, 1_000_000_000)),
     restart("queue.url", Rule::Text(rule::QUEUE)),
+    restart("queue.ca", Rule::Text(rule::ANY)),
     restart("queue.prefix", Rule::Text(rule::PREFIX)),
     key("queue.visibility", Rule::Real(5.0, 3600.0)),
     key("queue.max_attempts", Rule::Integer(1, 100)),

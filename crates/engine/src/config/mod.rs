@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 mod check;
+#[cfg(feature = "redis")]
+mod connect;
 mod keys;
 mod live;
 mod load;
@@ -87,8 +89,10 @@ pub struct Storage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Queue {
-    /// `sqlite` (a file in `data_dir`), `:memory:`, or `redis://[:password@]host:port/db`. Restart.
+    /// `sqlite` (a file in `data_dir`), `:memory:`, or `redis://[:password@]host:port/db`; `rediss://` for TLS. Restart.
     pub url: String,
+    /// File with PEM certificates that `rediss://` trusts; those of the system if empty. Restart.
+    pub ca: PathBuf,
     /// What all names in Redis begin with: 1 to 64 letters, digits, `.`, `_`, `-` or `:`. Restart.
     pub prefix: String,
     /// Seconds without a heartbeat after which a task is given to another worker, 5..=3600.
@@ -308,6 +312,7 @@ impl Default for Queue {
     fn default() -> Queue {
         Queue {
             url: "sqlite".into(),
+            ca: PathBuf::new(),
             prefix: "partita".into(),
             visibility: 30.0,
             max_attempts: 3,

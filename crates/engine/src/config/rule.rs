@@ -120,7 +120,7 @@ pub(super) const ORIGINS: Form =
     ("origins such as https://example.com, or *", |text| text == "*" || is_origin(text));
 pub(super) const FILES: Form = ("a folder, or s3://bucket/prefix", is_store);
 pub(super) const QUEUE: Form = (
-    "sqlite, :memory: or redis://[:password@]host:port/db (rediss:// needs a TLS client, which is not built in)",
+    "sqlite, :memory:, redis://[:password@]host:port/db, or rediss:// instead of redis:// for TLS",
     is_queue,
 );
 pub(super) const PREFIX: Form = ("1 to 64 letters, digits, '.', '_', '-' or ':'", |text| {
@@ -189,13 +189,17 @@ fn is_store(text: &str) -> bool {
 }
 
 pub(super) fn is_redis(text: &str) -> bool {
-    let tcp = text.strip_prefix("redis://");
+    let tcp = text.strip_prefix("redis://").or_else(|| text.strip_prefix("rediss://"));
     let after =
         |rest: &str| rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| host.to_owned());
     tcp.map(after).is_some_and(|place| {
         let (host, database) = place.split_once('/').unwrap_or((&place, ""));
         is_host_port(host) && (database.is_empty() || database.parse::<u16>().is_ok())
     }) || text.strip_prefix("redis+unix://").is_some_and(|path| path.starts_with('/'))
+}
+
+pub(super) fn has_tls(text: &str) -> bool {
+    text.starts_with("rediss://")
 }
 
 fn is_queue(text: &str) -> bool {
@@ -261,10 +265,12 @@ mod tests {
                     ":memory:",
                     "redis://localhost",
                     "redis://:p%40w@h:6379/0",
+                    "rediss://:p%40w@h:6380/0",
                     "redis+unix:///run/r.sock",
                 ],
                 &[
-                    "rediss://h:6379/0",
+                    "rediss://h:6380/0#insecure",
+                    "rediss+unix:///run/r.sock",
                     "",
                     "postgres://h",
                     "redis://",

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use super::counts::Counts;
 use super::speed::{Speeds, units};
-use super::start::Player;
+use super::start::{Follow, Player};
 use crate::config::Config;
 use crate::worker::{Control, Tally, Why};
 use crate::{Artifacts, Cache, Live, Registry};
@@ -36,6 +36,7 @@ pub(crate) struct Core {
     pub speeds: Speeds,
     pub tally: Tally,
     pub player: Arc<Player>,
+    pub follow: Option<Follow>,
     /// `host:pid:random`
     pub worker: String,
     /// Lanes this process may take jobs from.
@@ -58,6 +59,7 @@ pub(super) struct Parts {
     pub artifacts: Arc<Artifacts>,
     pub cache: Cache,
     pub player: Arc<Player>,
+    pub follow: Option<Follow>,
     pub worker: String,
     pub lanes: Vec<Lane>,
     pub started_at: Millis,
@@ -75,6 +77,7 @@ impl Core {
             speeds: Speeds::default(),
             tally: Tally::default(),
             player: parts.player,
+            follow: parts.follow,
             worker: parts.worker,
             lanes: parts.lanes,
             started_at: parts.started_at,

@@ -26,10 +26,13 @@ mod update;
 pub(crate) use self::core::{Core, Phase};
 pub use keys::open_keys;
 pub(crate) use speed::units;
-pub use start::{Options, Player};
+pub use start::{Follow, Options, Player};
 pub use time::rfc3339;
 
 use start::blocking;
+
+/// Target of spans that are for traces alone, not for the log.
+pub const TRACE: &str = "partita_trace";
 
 /// What a job needs besides its request.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +44,8 @@ pub struct Order {
     /// `(key, fingerprint)`; the fingerprint is a hash of the request as it came.
     pub idempotency: Option<(String, String)>,
     pub request_id: String,
+    /// `traceparent` (W3C Trace Context) that the work belongs to; empty if nobody traces it.
+    pub trace: String,
     /// The highest priority this caller may ask for, `0..=9`; 9 if `None`.
     pub max_priority: Option<u8>,
 }

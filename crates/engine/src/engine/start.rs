@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use partita_queue::sqlite::Sqlite;
-use partita_queue::{Lane, Limits, Queue, random_hex};
+use partita_queue::{Job, Lane, Limits, Queue, random_hex};
 use tokio::task::JoinSet;
 
 use super::core::{Parts, limits};
@@ -20,6 +20,9 @@ pub type Player = dyn Fn(&Request, Option<&Model>, &HashMap<String, Vec<u8>>, &m
     + Send
     + Sync;
 
+/// Makes the span of a try of a job part of the trace that the job came with. See [`TRACE`](super::TRACE).
+pub type Follow = fn(&tracing::Span, &Job);
+
 /// What an engine does besides taking requests.
 #[derive(Clone)]
 pub struct Options {
@@ -29,11 +32,13 @@ pub struct Options {
     pub workers: bool,
     /// Who plays; the model families if `None`.
     pub player: Option<Arc<Player>>,
+    /// `None` where nobody traces.
+    pub follow: Option<Follow>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { lanes: None, workers: true, player: None }
+        Options { lanes: None, workers: true, player: None, follow: None }
     }
 }
 
@@ -69,6 +74,7 @@ impl Engine {
             artifacts: Arc::new(artifacts),
             cache,
             player: options.player.unwrap_or_else(|| Arc::new(family::play)),
+            follow: options.follow,
             worker: format!("{}:{}:{}", host(), std::process::id(), random_hex(4)),
             lanes: if options.workers { lanes } else { vec![] },
             started_at,
@@ -130,10 +136,7 @@ pub(super) async fn open_queue(config: &Config) -> Result<Arc<dyn Queue>, Fault>
         "sqlite" => open_file(&config.data_dir().join("tasks.sqlite3"), limits).await,
         url if url.starts_with("sqlite:") => open_file(Path::new(&url["sqlite:".len()..]), limits).await,
         #[cfg(feature = "redis")]
-        url if url.starts_with("redis") => {
-            let redis = partita_queue::redis::Redis::connect(url, &config.queue.prefix, limits).await?;
-            Ok(Arc::new(redis))
-        }
+        url if url.starts_with("redis") => Ok(Arc::new(config.queue.redis(limits).await?)),
         url => Err(partita_queue::Error::Place(crate::config::hide(url)).into()),
     }
 }
@@ -141,7 +144,11 @@ pub(super) async fn open_queue(config: &Config) -> Result<Arc<dyn Queue>, Fault>
 async fn open_file(path: &Path, limits: Limits) -> Result<Arc<dyn Queue>, Fault> {
     let path = path.to_owned();
     if let Some(folder) = path.parent() {
-        tokio::fs::create_dir_all(folder).await.map_err(|error| {
+        let mut builder = tokio::fs::DirBuilder::new();
+        // What is in it is for the owner's eyes only.
+        #[cfg(unix)]
+        builder.mode(0o700);
+        builder.recursive(true).create(folder).await.map_err(|error| {
             Fault::new(Code::Unavailable, format_args!("storage.data_dir cannot be made: {}", error.kind()))
         })?;
     }

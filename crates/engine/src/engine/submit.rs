@@ -78,6 +78,7 @@ impl Engine {
             webhook,
             idempotency: order.idempotency,
             request_id: order.request_id,
+            trace: order.trace,
             owner: order.owner,
         };
         let lane = job.lane;

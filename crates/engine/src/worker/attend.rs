@@ -8,11 +8,13 @@ use partita_queue::{Claim, Error, Job, JobId, Lease, Outcome};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::control::{Control, Why};
 use super::perform::{Done, Task, perform};
 use super::tell::{Said, Teller};
-use crate::engine::{Core, Phase, units};
+use crate::engine::{Core, Phase, TRACE, units};
 use crate::{Code, Fault};
 
 /// How long a thread that was told to stop is waited for.
@@ -34,6 +36,34 @@ const LAST_WORDS: Duration = Duration::from_secs(15);
 
 /// Does a claimed job and ends it, or gives it back.
 pub(super) async fn attend(core: Arc<Core>, claim: Claim) {
+    let span = span(&core, &claim.job);
+    look_after(core, claim).instrument(span).await;
+}
+
+/// The span of one try of a job.
+fn span(core: &Core, job: &Job) -> Span {
+    let new = &job.new;
+    let span = tracing::info_span!(
+        target: TRACE,
+        parent: None,
+        "task",
+        otel.kind = "consumer",
+        otel.status_code = Empty,
+        task = %new.id,
+        kind = new.kind,
+        lane = new.lane.name(),
+        model = new.model,
+        attempt = job.attempts,
+        request_id = new.request_id,
+        status = Empty,
+    );
+    if let Some(follow) = core.follow {
+        follow(&span, job);
+    }
+    span
+}
+
+async fn look_after(core: Arc<Core>, claim: Claim) {
     let began = Instant::now();
     let Claim { job, lease } = claim;
     let job = Arc::new(job);
@@ -107,6 +137,11 @@ pub(super) async fn attend(core: Arc<Core>, claim: Claim) {
         }
     };
     stop(heart).await;
+    let span = Span::current();
+    span.record("status", status);
+    if status == "failed" {
+        span.record("otel.status_code", "ERROR");
+    }
     core.counts.ended(&job.new.kind, &job.new.model, status, seconds);
     tracing::info!(
         task = %job.new.id,
@@ -140,8 +175,9 @@ async fn stop(task: JoinHandle<()>) {
 fn start(task: Task, said: mpsc::UnboundedSender<Said>) -> oneshot::Receiver<Result<Done, Fault>> {
     let (end, ended) = oneshot::channel();
     let teller = Teller::new(task.control.clone(), said);
-    let runtime = Handle::current();
+    let (runtime, span) = (Handle::current(), Span::current());
     let play = move || {
+        let span = span.entered();
         let work = AssertUnwindSafe(|| perform(&task, teller, &runtime));
         let result = catch_unwind(work).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<&str>().copied();
@@ -151,7 +187,7 @@ fn start(task: Task, said: mpsc::UnboundedSender<Said>) -> oneshot::Receiver<Res
             Err(Fault::internal("the task stopped on a defect of the program"))
         });
         // Before the end is told: whoever waits for it may want to open the same stores next.
-        drop(task);
+        drop((task, span));
         let _ = end.send(result);
     };
     if let Err(error) = std::thread::Builder::new().name("partita-task".into()).spawn(play) {

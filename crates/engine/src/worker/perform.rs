@@ -13,11 +13,18 @@ use super::control::Control;
 use super::store;
 use super::tell::Teller;
 use crate::config::Config;
-use crate::engine::Core;
+use crate::engine::{Core, TRACE};
 use crate::family::{Made, Report};
 use crate::registry::InUse;
 use crate::request::Input;
 use crate::{Artifacts, Cache, Code, Fault, Request};
+
+/// The span of a part of the work, for traces.
+macro_rules! part {
+    ($name:literal) => {
+        tracing::info_span!(target: TRACE, $name)
+    };
+}
 
 /// How long a job waits for models in use to make room for its own.
 const ROOM: Duration = Duration::from_secs(10);
@@ -62,13 +69,14 @@ pub(super) fn perform(task: &Task, mut teller: Teller, runtime: &Handle) -> Resu
             core.counts.cache_misses.fetch_add(1, Ordering::Relaxed);
         }
         let inputs = fetch(&core.artifacts, &request, runtime)?;
-        let model = acquire(core, job, control, &mut teller)?.map(Arc::new);
+        let model = part!("load").in_scope(|| acquire(core, job, control, &mut teller))?.map(Arc::new);
         if let (Some(key), Some(model)) = (&mut key, &model) {
             // It may have been exchanged since the look-up: what is kept is kept under what played.
             *key = Cache::key(&model.fingerprint(), &request);
         }
         model.iter().for_each(|model| core.tally.follow(model));
-        let made = (core.player)(&request, model.as_deref().map(|model| &**model), &inputs, &mut teller);
+        let play = || (core.player)(&request, model.as_deref().map(|model| &**model), &inputs, &mut teller);
+        let made = part!("generate").in_scope(play);
         model.iter().for_each(|model| core.tally.leave(model));
         made?
     };
@@ -88,7 +96,7 @@ pub(super) fn perform(task: &Task, mut teller: Teller, runtime: &Handle) -> Resu
     if teller.progress("export", 1.0, 0, 0).is_break() {
         return Err(stopped());
     }
-    let outcome = store::save(task, made, runtime)?;
+    let outcome = part!("store").in_scope(|| store::save(task, made, runtime))?;
     let value = serde_json::to_value(outcome).map_err(Fault::internal)?;
     Ok(Done { value, played: (!hit).then_some(played) })
 }

@@ -235,6 +235,16 @@ fn a_redis_cache_needs_a_redis_queue() {
 }
 
 #[test]
+fn certificates_to_trust_need_a_queue_with_tls() {
+    for url in ["sqlite", "redis://localhost:6379/0", "redis+unix:///run/r.sock"] {
+        let message = only(flags(&[("queue.ca", "ca.pem"), ("queue.url", url)]));
+        assert_eq!(message, "queue.ca needs a rediss:// queue.url, got one without TLS");
+    }
+    let config = flags(&[("queue.ca", "ca.pem"), ("queue.url", "rediss://:pw@h:6380/0")]).expect("fits");
+    assert_eq!(redacted(&config)["queue"]["url"], "rediss://:***@h:6380/0");
+}
+
+#[test]
 fn profiles_are_added_by_name() {
     let config = yaml("profiles:\n  wild: {temperature: 2}\n  creative: {top_k: 40}\n").expect("profiles");
     assert_eq!(config.profiles.len(), 4);

@@ -51,6 +51,7 @@ fn job(request: Value) -> NewJob {
         webhook: None,
         idempotency: None,
         request_id: "req_test".into(),
+        trace: String::new(),
     }
 }
 

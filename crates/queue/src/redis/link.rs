@@ -1,17 +1,20 @@
 //! The connection: calls that end in time, and errors that tell no secrets.
 
+use std::path::Path;
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
-    ProtocolVersion, PushInfo, RedisError, Script, ScriptInvocation,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
+    IntoConnectionInfo, ProtocolVersion, PushInfo, RedisError, Script, ScriptInvocation,
 };
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
 use crate::{Error, Result};
+
+use super::tls;
 
 /// How long Redis may take to answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(3);
@@ -31,11 +34,20 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// `ca`: certificates to trust instead of the system's; only for `rediss://`.
+    ///
     /// # Errors
-    /// `Place` for a URL that is none, `Unavailable`.
-    pub(super) async fn open(url: &str, prefix: &str) -> Result<(Link, Client)> {
-        let info = info(url).ok_or_else(|| Error::Place(redacted(url)))?;
-        let client = Client::open(info).map_err(|_| Error::Place(redacted(url)))?;
+    /// `Place` for a URL that is none or has no TLS where `ca` asks for it, `Ca`, `Unavailable`.
+    pub(super) async fn open(url: &str, prefix: &str, ca: Option<&Path>) -> Result<(Link, Client)> {
+        let place = || Error::Place(redacted(url));
+        let info = info(url).ok_or_else(place)?;
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            tls::install();
+        }
+        let client = match ca {
+            Some(ca) => tls::client(info, ca, place)?,
+            None => Client::open(info).map_err(|_| place())?,
+        };
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(ANSWER))
@@ -114,6 +126,7 @@ fn info(url: &str) -> Option<ConnectionInfo> {
 fn fault(error: &RedisError) -> Error {
     let detail = match error.detail() {
         Some(detail) => format!("{}: {detail}", error.category()),
+        None if let Some(distrust) = tls::distrust(error) => distrust,
         None if error.is_timeout() => format!("Redis gave no answer within {} s", ANSWER.as_secs()),
         None => error.to_string(),
     };
@@ -160,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_url_of_redis_is_refused() {
         for url in ["", "http://host", "redis://:geheim@host:port", "sqlite:file"] {
-            let error = Link::open(url, "partita").await.err();
+            let error = Link::open(url, "partita", None).await.err();
             assert!(matches!(error, Some(Error::Place(_))), "{url:?} gives {error:?}");
             assert!(!format!("{error:?}").contains("geheim"));
         }

@@ -37,8 +37,10 @@ mod link;
 mod ops;
 mod rows;
 mod scripts;
+mod tls;
 mod watch;
 
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -63,12 +65,27 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Connects to `url` (`redis://` or `redis+unix://`); all names in Redis begin with `prefix`.
+    /// Connects to `url` (`redis://`, `redis+unix://`, or `rediss://` with TLS and the certificates that the system
+    /// trusts); all names in Redis begin with `prefix`.
     ///
     /// # Errors
     /// `Unavailable`, `Place`.
     pub async fn connect(url: &str, prefix: &str, limits: Limits) -> Result<Redis> {
-        let (link, client) = Link::open(url, prefix).await?;
+        Redis::connect_trusting(None, url, prefix, limits).await
+    }
+
+    /// As [`Redis::connect`]. `ca`: a file with PEM certificates to trust instead of the system's; then `url` must be
+    /// `rediss://`.
+    ///
+    /// # Errors
+    /// `Unavailable`, also for a server that is not trusted; `Place`, `Ca`.
+    pub async fn connect_trusting(
+        ca: Option<&Path>,
+        url: &str,
+        prefix: &str,
+        limits: Limits,
+    ) -> Result<Redis> {
+        let (link, client) = Link::open(url, prefix, ca).await?;
         warn_of_eviction(&link).await;
         let hub = Arc::new(Hub::default());
         let channel = link.name("news");

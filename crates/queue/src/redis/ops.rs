@@ -114,7 +114,8 @@ impl Queue for Redis {
                     })
                     .await?;
                 for fields in &found {
-                    jobs.push(rows::job(fields)?);
+                    let job = rows::job(fields)?;
+                    jobs.push(Job { new: NewJob { trace: String::new(), ..job.new }, ..job });
                 }
                 if jobs.len() > limit || next.is_empty() {
                     let has_more = jobs.len() > limit;

@@ -161,8 +161,8 @@ fn next(work: &mut Work<'_>, lane: Lane, limit: usize) -> Result<(Vec<Claim>, bo
             continue;
         }
         let job = rows::job(row)?;
-        let fence: u64 = row.get(25)?;
-        work.schedule.claimed(lane, job.new.priority, row.get(26)?);
+        let fence: u64 = row.get("fence")?;
+        work.schedule.claimed(lane, job.new.priority, row.get("turn")?);
         let lease = Lease { id: job.new.id.clone(), fence: fence + 1 };
         claims.push(Claim { job, lease });
         if suspect {

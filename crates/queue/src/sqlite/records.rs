@@ -111,7 +111,7 @@ const FORGETTABLE: &str = "finished_at < :before \
 /// Some jobs that may be forgotten, without long requests.
 pub fn forgettable(db: &Connection, before: Millis, since: Millis, limit: usize) -> Result<Vec<Job>> {
     let mut query = db.prepare_cached(&format!(
-        "SELECT {}, octet_length(result) FROM jobs WHERE {FORGETTABLE} ORDER BY finished_at LIMIT :limit",
+        "SELECT {}, octet_length(result) AS result_bytes FROM jobs WHERE {FORGETTABLE} ORDER BY finished_at LIMIT :limit",
         rows::brief()
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -120,7 +120,7 @@ pub fn forgettable(db: &Connection, before: Millis, since: Millis, limit: usize)
     while bytes < PRUNED_BYTES
         && let Some(row) = found.next()?
     {
-        bytes += row.get::<_, Option<usize>>(25)?.unwrap_or_default();
+        bytes += row.get::<_, Option<usize>>("result_bytes")?.unwrap_or_default();
         jobs.push(rows::job(row)?);
     }
     Ok(jobs)

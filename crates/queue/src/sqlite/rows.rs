@@ -13,15 +13,16 @@ use crate::{Error, Job, JobId, Millis, NewJob, Result};
 /// The columns that [`job`] reads, in its order.
 pub const COLUMNS: &str = "id, kind, lane, priority, owner, model, request, nonce, deadline, max_attempts, webhook, \
      idempotency_key, fingerprint, request_id, state, attempts, progress, result, error, cancel_requested, worker, \
-     created_at, started_at, finished_at, deaths";
+     created_at, started_at, finished_at, deaths, trace";
 
-/// [`COLUMNS`] with no more than the size of a long request, which is not read, not even to be measured.
+/// [`COLUMNS`] with no more than the size of a long request, which is not read, not even to be measured; nor is what
+/// stands behind it in the row.
 pub fn brief() -> String {
     let long = format!(
         "CASE WHEN octet_length(request) > {LISTED_BYTES} \
          THEN '{{\"omitted_bytes\":' || octet_length(request) || '}}' ELSE request END"
     );
-    COLUMNS.replace(" request,", &format!(" {long},"))
+    COLUMNS.replace(" request,", &format!(" {long},")).replace(", trace", ", ''")
 }
 
 /// The columns of a list: [`brief`] and without results.
@@ -46,6 +47,7 @@ pub fn job(row: &Row<'_>) -> Result<Job> {
         webhook: json(row, 10)?,
         idempotency,
         request_id: row.get(13)?,
+        trace: row.get(25)?,
     };
     Ok(Job {
         new,
@@ -91,9 +93,9 @@ pub fn get(db: &Connection, id: &JobId) -> Result<Option<Job>> {
 pub fn insert(db: &Connection, new: &NewJob, turn: i64, now: Millis) -> Result<()> {
     let mut query = db.prepare_cached(
         "INSERT INTO jobs (id, state, kind, lane, priority, owner, turn, max_attempts, deadline, created_at, model, \
-         nonce, request_id, idempotency_key, fingerprint, webhook, request) \
+         nonce, request_id, trace, idempotency_key, fingerprint, webhook, request) \
          VALUES (:id, 'queued', :kind, :lane, :priority, :owner, :turn, :max_attempts, :deadline, :now, :model, \
-         :nonce, :request_id, :key, :fingerprint, :webhook, :request)",
+         :nonce, :request_id, :trace, :key, :fingerprint, :webhook, :request)",
     )?;
     let (key, fingerprint) = new.idempotency.as_ref().map(|(key, print)| (key, print)).unzip();
     query.execute(named_params! {
@@ -109,6 +111,7 @@ pub fn insert(db: &Connection, new: &NewJob, turn: i64, now: Millis) -> Result<(
         ":model": new.model,
         ":nonce": new.nonce,
         ":request_id": new.request_id,
+        ":trace": new.trace,
         ":key": key,
         ":fingerprint": fingerprint,
         ":webhook": new.webhook.as_ref().map(to_json).transpose()?,

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 const APPLICATION: i32 = 0x7074_7461;
 
 /// Each brings a file from the format before; never changed once released.
-const MIGRATIONS: [&str; 1] = [include_str!("1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("1.sql"), include_str!("2.sql")];
 
 /// Files up to this size are read whole at opening to find damage early; it takes about 0.1 s.
 const CHECKED_BYTES: u64 = 32 << 20;
@@ -44,7 +44,10 @@ fn private() -> OpenOptions {
 /// process would drop its locks.
 pub fn create(path: &Path) -> Result<()> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| io(path, &error))?;
+        let mut builder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(folder).map_err(|error| io(path, &error))?;
     }
     match private().create_new(true).write(true).open(path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(io(path, &error)),

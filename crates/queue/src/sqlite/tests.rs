@@ -27,6 +27,7 @@ fn job(owner: &str, bytes: usize) -> NewJob {
         webhook: None,
         idempotency: None,
         request_id: String::new(),
+        trace: String::new(),
     }
 }
 

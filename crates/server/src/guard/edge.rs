@@ -12,6 +12,10 @@ use crate::problem::{Kind, Problem, RequestId};
 
 /// Bytes of a path with its query.
 const LONGEST_ADDRESS: usize = 8 * 1024;
+/// Headers of a request, and bytes of them all. A connection reads twice as much, so that who sends a little too much
+/// is told so in the usual form; beyond that it answers without any.
+pub const MOST_HEADERS: usize = 100;
+pub const MOST_HEADER_BYTES: usize = 32 * 1024;
 
 /// On the answer to what goes into the audit file whatever came of it.
 #[derive(Clone)]
@@ -50,6 +54,15 @@ fn check(request: &Request, config: &Config) -> Result<(), Problem> {
     if length > LONGEST_ADDRESS {
         let detail = format!("path and query may have at most {LONGEST_ADDRESS} bytes, got {length}");
         return Err(Problem::new(Kind::UriTooLong, detail));
+    }
+    // `name: value` and the end of the line.
+    let bytes: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let count = request.headers().len();
+    if count > MOST_HEADERS || bytes > MOST_HEADER_BYTES {
+        let allowed = format!("at most {MOST_HEADERS} headers of {MOST_HEADER_BYTES} bytes in all");
+        let detail = format!("a request may have {allowed}, got {count} of {bytes}");
+        return Err(Problem::new(Kind::HeadersTooLarge, detail));
     }
     host::check(request, config)?;
     if request.uri().path() != MAKES {

@@ -36,6 +36,7 @@ mod quota;
 use auth::LAST_KNOWN;
 pub use auth::{Caller, address, network};
 pub use bind::{BindError, check_bind};
+pub use edge::{MOST_HEADER_BYTES, MOST_HEADERS};
 pub use quota::Left;
 
 /// Keeps the gate. Cheap to clone.

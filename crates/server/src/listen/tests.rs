@@ -158,13 +158,26 @@ async fn headers_that_drip_or_never_come_close_the_connection() {
 #[tokio::test]
 async fn floods_of_headers_are_refused() {
     let running = start(|_, _| {}).await;
-    let many: String = (0..200).map(|i| format!("x-{i}: 1\r\n")).collect();
-    let answer = running.exchange(format!("GET / HTTP/1.1\r\n{HEAD}{many}\r\n").as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
-    let large = "x".repeat(48 * 1024);
-    let answer =
-        running.exchange(format!("GET / HTTP/1.1\r\n{HEAD}x-large: {large}\r\n\r\n").as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let exchange = async |headers: &str| {
+        running.exchange(format!("GET / HTTP/1.1\r\n{HEAD}{headers}\r\n").as_bytes()).await
+    };
+    let many = |count: usize| (0..count).map(|i| format!("x-{i}: 1\r\n")).collect::<String>();
+    let large = |kib: usize| format!("x-large: {}\r\n", "x".repeat(kib * 1024));
+    for fine in [many(90), large(31)] {
+        assert!(exchange(&fine).await.starts_with("HTTP/1.1 200"));
+    }
+    for flood in [many(110), large(48)] {
+        let answer = exchange(&flood).await;
+        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+        assert!(
+            answer.contains("application/problem+json") && answer.contains("headers-too-large"),
+            "{answer}"
+        );
+    }
+    for flood in [many(300), large(100)] {
+        let answer = exchange(&flood).await;
+        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    }
 }
 
 #[tokio::test]

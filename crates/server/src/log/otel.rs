@@ -1,16 +1,37 @@
-//! Spans for a collector that speaks OTLP over HTTP.
+//! Spans for a collector that speaks OTLP over HTTP: one for each request, one for each try of a task and its parts,
+//! all in the trace of the caller (W3C Trace Context).
+//!
+//! They are sent from a thread of their own, in batches; when the collector does not keep up, they are dropped.
 
-use opentelemetry::trace::TracerProvider;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode};
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
+use opentelemetry::trace::{Span as _, Status, TraceContextExt, Tracer, TracerProvider};
+use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
-use tracing::Subscriber;
-use tracing_opentelemetry::OpenTelemetryLayer;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData};
+use partita_engine::TRACE;
+use partita_queue::{Job, Millis};
+use tracing::{Level, Span, Subscriber};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::LogError;
+use crate::problem::RequestId;
 
-/// Sends spans in batches; what is left goes when it is dropped.
+/// How long the end of the process waits for a collector that does not answer.
+const PARTING: Duration = Duration::from_secs(3);
+const SCOPE: &str = "partita";
+
+/// Sends spans; what is left goes when it is dropped.
 pub struct Traces {
     provider: SdkTracerProvider,
 }
@@ -33,23 +54,198 @@ impl Traces {
             .with_endpoint(format!("{endpoint}{path}"))
             .build()
             .map_err(|error| LogError::Otlp(error.to_string()))?;
-        let resource = Resource::builder().with_service_name("partita").build();
+        let exporter = Watched { exporter, failing: AtomicBool::new(false) };
         let provider =
-            SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
+            SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build();
+        global::set_tracer_provider(provider.clone());
         Ok(Some(Traces { provider }))
     }
 
-    pub fn layer<S>(&self) -> OpenTelemetryLayer<S, SdkTracer>
+    /// Takes the spans that are for traces, and what is logged in them.
+    pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        tracing_opentelemetry::layer().with_tracer(self.provider.tracer("partita"))
+        let wanted = filter_fn(|about| match about.is_span() {
+            true => about.target() == TRACE,
+            false => about.target().starts_with("partita") && *about.level() <= Level::INFO,
+        });
+        tracing_opentelemetry::layer()
+            .with_tracer(self.provider.tracer(SCOPE))
+            .with_context_activation(false)
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false)
+            .with_filter(wanted.with_max_level_hint(Level::INFO))
     }
 }
 
 impl Drop for Traces {
     fn drop(&mut self) {
         // A collector that is gone must not keep the process from ending well.
-        let _ = self.provider.shutdown();
+        let _ = self.provider.shutdown_with_timeout(PARTING);
+    }
+}
+
+/// What all spans say of this process. Whoever runs it may say otherwise in `OTEL_SERVICE_NAME` and
+/// `OTEL_RESOURCE_ATTRIBUTES`.
+fn resource() -> Resource {
+    let told = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let attributes = told("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+    let is_named = told("OTEL_SERVICE_NAME").is_some() || attributes.contains("service.name=");
+    let builder = Resource::builder();
+    let builder = if is_named { builder } else { builder.with_service_name("partita") };
+    builder.with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
+}
+
+/// An exporter that says in the log when spans no longer arrive, and when they do again.
+#[derive(Debug)]
+struct Watched<E> {
+    exporter: E,
+    failing: AtomicBool,
+}
+
+impl<E: opentelemetry_sdk::trace::SpanExporter> opentelemetry_sdk::trace::SpanExporter for Watched<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let spans = batch.len();
+        let result = self.exporter.export(batch).await;
+        let failed_before = self.failing.swap(result.is_err(), Ordering::Relaxed);
+        match &result {
+            Err(error) if !failed_before => {
+                tracing::warn!(%error, spans, "traces do not reach the collector that log.otlp names");
+            }
+            Ok(()) if failed_before => tracing::info!("traces reach the collector again"),
+            _ => {}
+        }
+        result
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+/// The span of a request, named as OpenTelemetry's conventions for HTTP want it, in the trace of its caller.
+pub fn request(parts: &Parts, route: &str, id: &RequestId) -> Span {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::PATCH,
+        Method::TRACE,
+        Method::CONNECT,
+    ];
+    // Names that callers make up would fill whatever counts by name.
+    let method = if known.contains(&parts.method) { parts.method.as_str() } else { "_OTHER" };
+    let verb = if method == "_OTHER" { "HTTP" } else { method };
+    let is_known = route.starts_with('/');
+    let name = if is_known { format!("{verb} {route}") } else { verb.to_owned() };
+    let span = tracing::info_span!(
+        target: TRACE,
+        parent: None,
+        "request",
+        otel.name = name,
+        otel.kind = "server",
+        http.request.method = method,
+        url.path = parts.uri.path(),
+        url.scheme = "http",
+        request_id = id.0,
+    );
+    if is_known {
+        span.set_attribute("http.route", route.to_owned());
+    }
+    let caller =
+        TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(&parts.headers));
+    // It fails where nobody traces.
+    let _ = span.set_parent(caller);
+    span
+}
+
+/// Writes down what a request was answered with.
+pub fn answered(span: &Span, status: StatusCode) {
+    span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_server_error() {
+        span.set_attribute("error.type", status.as_str().to_owned());
+        span.set_status(Status::error(""));
+    }
+}
+
+/// `traceparent` for whatever belongs to `span`; empty if nobody traces it.
+pub fn parent(span: &Span) -> String {
+    let mut parent = Parent::default();
+    TraceContextPropagator::new().inject_context(&span.context(), &mut parent);
+    parent.0
+}
+
+/// Makes the span of a try of a job part of the trace of the request that brought it, and tells how long it waited.
+pub fn follow(span: &Span, job: &Job) {
+    let trace = TraceContextPropagator::new();
+    let parent = trace.extract_with_context(&Context::new(), &Parent(job.new.trace.clone()));
+    let is_known = parent.span().span_context().is_valid();
+    if span.set_parent(parent.clone()).is_err() {
+        return;
+    }
+    // A later try waited for something else; and a job from before traces has nothing to hang it on.
+    let waited = job.started_at.filter(|_| is_known && job.attempts == 1);
+    if let Some(started_at) = waited {
+        let tracer = global::tracer(SCOPE);
+        let waiting = tracer
+            .span_builder("queued")
+            .with_start_time(time(job.created_at))
+            .with_attributes([KeyValue::new("task", job.new.id.to_string())]);
+        tracer.build_with_context(waiting, &parent).end_with_timestamp(time(started_at));
+    }
+}
+
+fn time(millis: Millis) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        // A doubled one is none: nobody knows which is meant.
+        let mut values = self.0.get_all(key).iter();
+        let value = values.next()?.to_str().ok();
+        if values.next().is_some() && key == "traceparent" { None } else { value }
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(axum::http::HeaderName::as_str).collect()
+    }
+}
+
+/// `traceparent` alone.
+#[derive(Default)]
+struct Parent(String);
+
+impl Extractor for Parent {
+    fn get(&self, key: &str) -> Option<&str> {
+        (key == "traceparent").then_some(&self.0)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec!["traceparent"]
+    }
+}
+
+impl Injector for Parent {
+    fn set(&mut self, key: &str, value: String) {
+        if key == "traceparent" {
+            self.0 = value;
+        }
     }
 }

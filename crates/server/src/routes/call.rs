@@ -7,6 +7,7 @@ use partita_queue::{JobId, Role};
 use sha2::{Digest, Sha256};
 
 use crate::guard::Caller;
+use crate::log::Trace;
 use crate::problem::{Answer, Kind, Problem, RequestId};
 use crate::wire::prefer::Prefer;
 
@@ -23,6 +24,8 @@ pub struct Call {
     pub idempotency: Option<String>,
     /// `POST /api/v1/generate`
     pub place: String,
+    /// `traceparent` of the request's span; empty if nobody traces it.
+    pub trace: String,
 }
 
 impl<S: Sync> FromRequestParts<S> for Call {
@@ -39,7 +42,8 @@ impl<S: Sync> FromRequestParts<S> for Call {
             .transpose()?;
         let prefer = Prefer::of(&parts.headers);
         let place = format!("{} {}", parts.method, parts.uri.path());
-        Ok(Call { caller, request_id, prefer, idempotency, place })
+        let Trace(trace) = parts.extensions.get().cloned().unwrap_or_default();
+        Ok(Call { caller, request_id, prefer, idempotency, place, trace })
     }
 }
 
@@ -76,6 +80,7 @@ impl Call {
                 .map(|limit| limit as usize),
             idempotency: self.idempotency.clone().map(|key| (key, self.fingerprint(canonical))),
             request_id: self.request_id.0.clone(),
+            trace: self.trace.clone(),
             max_priority: Some(if self.caller.role == Role::Admin { 9 } else { 5 }),
         }
     }

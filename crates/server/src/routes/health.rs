@@ -47,7 +47,7 @@ pub async fn live() -> Json<Health> {
 
 /// Ask whether requests should be sent here
 ///
-/// Not while the first models load, the task store cannot be reached, or the server shuts down.
+/// Not while the first models load, the task store cannot be reached, the disk is full, or the server shuts down.
 #[utoipa::path(
     get,
     path = "/health/ready",
@@ -59,11 +59,14 @@ pub async fn ready(State(app): State<Arc<App>>) -> Answer<Json<Health>> {
     if app.closing.is_cancelled() {
         return Err(Problem::new(Kind::Draining, "the server is shutting down").retry_after(5));
     }
-    match app.engine.is_ready().await {
-        true => Ok(Json(HEALTH)),
-        false => {
-            let detail = "models are loading, or the task store cannot be reached";
-            Err(Problem::new(Kind::Unavailable, detail).retry_after(2))
-        }
+    if !app.engine.is_ready().await {
+        let detail = "models are loading, or the task store cannot be reached";
+        return Err(Problem::new(Kind::Unavailable, detail).retry_after(2));
     }
+    // Not the 507 that new tasks get: whoever asks here wants to know where else to go.
+    app.engine.artifacts().has_room().await.map_err(|fault| {
+        let again = fault.retry_after.unwrap_or(2);
+        Problem::new(Kind::Unavailable, fault.message).retry_after(again)
+    })?;
+    Ok(Json(HEALTH))
 }

@@ -244,6 +244,7 @@ pub mod tests {
             webhook: None,
             idempotency: None,
             request_id: "req_1".into(),
+            trace: String::new(),
         };
         Job {
             new,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use partita_engine::family::{Made, Model, Report};
 use partita_engine::{Config, Engine, Fault, Live, Options, Request};
+use partita_queue::{ApiKey, Role};
 use partita_server::app::Pace;
 use partita_server::{App, listen};
 use reqwest::{RequestBuilder, Response};
@@ -51,6 +52,14 @@ impl Server {
     }
 
     pub async fn start_endless_at(pace: Pace) -> Server {
+        Server::start_endless_as(|_| {}, pace).await
+    }
+
+    pub async fn start_endless_with(change: impl FnOnce(&mut Config)) -> Server {
+        Server::start_endless_as(change, Pace::default()).await
+    }
+
+    async fn start_endless_as(change: impl FnOnce(&mut Config), pace: Pace) -> Server {
         let player = |_: &Request,
                       _: Option<&Model>,
                       _: &HashMap<String, Vec<u8>>,
@@ -65,7 +74,11 @@ impl Server {
             }
         };
         let options = Options { player: Some(Arc::new(player)), ..Options::default() };
-        Server::start_at(|config| config.server.sync_wait = 0.05, options, pace).await
+        let change = |config: &mut Config| {
+            config.server.sync_wait = 0.05;
+            change(config);
+        };
+        Server::start_at(change, options, pace).await
     }
 
     pub async fn start_with(change: impl FnOnce(&mut Config), options: Options) -> Server {
@@ -117,6 +130,13 @@ impl Server {
         let task = self.task(path, &body).await;
         assert_eq!(task["status"], "complete", "{task}");
         task
+    }
+
+    /// A key of this role; its id and its secret.
+    pub async fn key(&self, role: Role) -> (String, String) {
+        let (key, secret) = ApiKey::create("test", role, 0, None);
+        self.app.engine.queue().put_key(&key).await.expect("stored");
+        (key.id, secret.reveal().to_owned())
     }
 
     /// The bytes of a one-bar MIDI file.

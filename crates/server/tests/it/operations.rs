@@ -9,12 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use partita_engine::Options;
+use partita_queue::Role;
 use partita_server::webhook;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{LONG, Server, problem, send};
+use crate::fixture::{LONG, Server, header, problem, send};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -107,12 +108,111 @@ async fn a_task_shows_in_the_metrics_and_in_the_audit_file() {
     assert!(text.contains("route=\"/api/v1/generate\",method=\"POST\",status=\"200\"} 1"), "{text}");
     assert!(!text.contains("tsk_"));
 
-    let guard = server.app.guard.clone();
-    let flushed = tokio::task::spawn_blocking(move || guard.audit().flush(LONG));
-    flushed.await.expect("written");
-    let text = std::fs::read_to_string(&path).expect("the audit file");
-    let line: Value = serde_json::from_str(text.trim()).expect("one line");
+    let lines = audited(&server, &path).await;
+    assert_eq!(lines.len(), 1);
+    let line = &lines[0];
     assert_eq!(line["task"], task["id"]);
     assert_eq!(line["kind"], "generate");
     assert!(line.get("request").is_none());
+}
+
+/// The lines of the audit file so far.
+async fn audited(server: &Server, path: &std::path::Path) -> Vec<Value> {
+    let guard = server.app.guard.clone();
+    let flushed = tokio::task::spawn_blocking(move || guard.audit().flush(LONG));
+    flushed.await.expect("written");
+    let text = std::fs::read_to_string(path).expect("the audit file");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_and_acts_of_administrators_are_audited_without_secrets_and_requests() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("audit.jsonl");
+    let audit = path.clone();
+    let change = move |config: &mut partita_engine::Config| {
+        config.log.audit = audit;
+        config.limits.tasks_per_hour = 1;
+        config.webhooks.secret = SECRET.into();
+    };
+    let server = Server::start_with(change, Options::default()).await;
+    let (viewer_id, viewer) = server.key(Role::Viewer).await;
+    let (user_id, user) = server.key(Role::User).await;
+    let (admin_id, admin) = server.key(Role::Admin).await;
+    let wrong = format!("pt_{}_{}", "0".repeat(16), "0".repeat(64));
+    let (model, music) = (json!({"model_name": "drums"}), json!({"style": "boom-bap", "bars": 1}));
+    // Method and path, the key and its id, what is sent, and what comes of it.
+    let calls = [
+        ("GET /api/v1/tasks", None, None, None, 401),
+        ("GET /api/v1/tasks", Some(&wrong), None, None, 401),
+        ("POST /api/v1/generate", Some(&viewer), Some(&viewer_id), Some(&music), 403),
+        ("POST /api/v1/config/reload", Some(&user), Some(&user_id), None, 403),
+        ("POST /api/v1/generate", Some(&user), Some(&user_id), Some(&music), 200),
+        ("POST /api/v1/generate", Some(&user), Some(&user_id), Some(&music), 429),
+        ("POST /api/v1/models/load", Some(&admin), Some(&admin_id), Some(&model), 200),
+        ("POST /api/v1/models/unload", Some(&admin), Some(&admin_id), Some(&model), 200),
+        ("DELETE /api/v1/models/drums", Some(&admin), Some(&admin_id), None, 409),
+        ("POST /api/v1/config/reload", Some(&admin), Some(&admin_id), None, 200),
+        ("POST /api/v1/maintenance/cleanup", Some(&admin), Some(&admin_id), None, 200),
+        // Looking is no act.
+        ("GET /api/v1/config", Some(&admin), Some(&admin_id), None, 200),
+    ];
+    for (what, key, _, body, status) in &calls {
+        let (method, path) = what.split_once(' ').expect("both");
+        // A query may hold anything.
+        let query = if path == "/api/v1/tasks" { "?status=complete" } else { "" };
+        let method = method.parse().expect("a method");
+        let mut request = server.http.request(method, server.url(&format!("{path}{query}")));
+        request = request.header("x-request-id", "audited");
+        if let Some(key) = key {
+            request = request.bearer_auth(key);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let (got, answer) = server.answer(request).await;
+        assert_eq!(got, *status, "{what}: {answer}");
+    }
+    let lines = audited(&server, &path).await;
+    let expected = calls.iter().take(calls.len() - 1);
+    assert_eq!(lines.len(), calls.len() - 1, "{lines:#?}");
+    for (line, (what, _, id, _, status)) in lines.iter().zip(expected) {
+        assert_eq!(line["key"], json!(id), "{line}");
+        assert_eq!((&line["address"], &line["request_id"]), (&json!("127.0.0.1"), &json!("audited")));
+        if *status == 200 && *what == "POST /api/v1/generate" {
+            assert!(line["task"].as_str().is_some_and(|task| task.starts_with("tsk_")), "{line}");
+            continue;
+        }
+        let kind = if matches!(status, 401 | 403 | 429) { "refused" } else { "action" };
+        assert_eq!(
+            (&line["kind"], &line["what"], &line["status"]),
+            (&json!(kind), &json!(what), &json!(status))
+        );
+    }
+    let text = std::fs::read_to_string(&path).expect("the audit file");
+    for secret in [&*viewer, &*user, &*admin, &*wrong, SECRET, "boom-bap", "complete"] {
+        assert!(!text.contains(secret), "{secret} is in the audit file");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_counts_like_a_task_and_a_look_does_not() {
+    let change = |config: &mut partita_engine::Config| config.limits.tasks_per_minute_per_address = 2;
+    let server = Server::start_with(change, Options::default()).await;
+    // The first of two.
+    let midi = server.midi().await;
+    let upload = || server.post("/api/v1/files").header("content-type", "audio/midi").body(midi.clone());
+    for _ in 0..5 {
+        assert_eq!(send(server.get("/api/v1/tasks")).await.status(), 200);
+    }
+    let answer = send(upload()).await;
+    assert_eq!(
+        (answer.status().as_u16(), &*header(&answer, "ratelimit-policy")),
+        (201, "\"tasks-per-address\";q=2;w=60")
+    );
+    assert!(header(&answer, "ratelimit").starts_with("\"tasks-per-address\";r=0;"));
+    let refused = problem(upload(), 429, "rate-limited").await;
+    assert_eq!(refused["violated-policies"], json!(["tasks-per-address"]));
+    problem(server.post("/api/v1/generate").json(&json!({"bars": 1})), 429, "rate-limited").await;
+    assert_eq!(send(server.get("/api/v1/tasks")).await.status(), 200);
 }

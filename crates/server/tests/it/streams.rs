@@ -71,6 +71,46 @@ async fn streams_are_limited() {
     assert!(!header(&response, "retry-after").is_empty());
 }
 
+/// Waits until so many streams are open.
+async fn open_streams(server: &Server, count: usize) {
+    let begun = std::time::Instant::now();
+    while server.app.streams.open() != count {
+        assert!(begun.elapsed() < LONG, "{} streams are open, not {count}", server.app.streams.open());
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_gives_its_place_back_however_it_ends_and_a_refusal_takes_none() {
+    let server = Server::start_endless_with(|config| config.limits.max_streams = 2).await;
+    let task = server.task("/api/v1/generate", &json!({})).await;
+    let path = task["links"]["events"].as_str().expect("a link").to_owned();
+    let absent = format!("/api/v1/tasks/tsk_{}/events", "0".repeat(26));
+    for _ in 0..5 {
+        problem(server.get(&absent), 404, "not-found").await;
+        problem(server.post("/api/v1/stream").json(&json!({"bars": 0})), 422, "invalid-request").await;
+        problem(server.get("/api/v1/stream"), 426, "upgrade-required").await;
+    }
+    open_streams(&server, 0).await;
+    // Clients that hang up.
+    let (events, socket) = (send(server.get(&path)).await, open(&server).await);
+    open_streams(&server, 2).await;
+    for _ in 0..5 {
+        problem(server.get(&path), 503, "too-many-streams").await;
+        problem(server.post("/api/v1/stream").json(&json!({})), 503, "too-many-streams").await;
+    }
+    drop((events, socket));
+    open_streams(&server, 0).await;
+    // The end of the task.
+    let streams = [send(server.get(&path)).await, send(server.get(&path)).await];
+    open_streams(&server, 2).await;
+    server.answer(server.http.delete(server.url(path.trim_end_matches("/events")))).await;
+    for stream in streams {
+        stream.text().await.expect("events");
+    }
+    open_streams(&server, 0).await;
+}
+
 type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 async fn open(server: &Server) -> Socket {
