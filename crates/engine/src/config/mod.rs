@@ -315,7 +315,7 @@ impl Default for Queue {
             ca: PathBuf::new(),
             prefix: "partita".into(),
             visibility: 30.0,
-            max_attempts: 3,
+            max_attempts: 5,
             timeout: 3600.0,
             idempotency: 86_400.0,
             events: 1024,

@@ -19,9 +19,13 @@ use crate::{
 /// Position told to a job that waits behind very many: counting further would hold up others.
 const FAR: i64 = 1000;
 
-/// Places of jobs before their equals.
+/// Places of jobs before their equals. Of suspects, those with the fewest deaths come first: if something from outside
+/// ends process after process, it is not the same job that is hit each time.
 const FRONT: u8 = 1;
-const ALONE: u8 = 2;
+
+fn alone(deaths: u32) -> u8 {
+    u8::MAX - u8::try_from(deaths).unwrap_or(u8::MAX).min(u8::MAX - FRONT - 1)
+}
 
 /// Rows that one call of the reaper changes at most of each kind, so that others get their turn.
 const REAPED: i64 = 500;
@@ -315,8 +319,8 @@ fn requeue(work: &mut Work<'_>, held: &Held, died: bool) -> Result<()> {
         "UPDATE jobs SET state = 'queued', front = ?3, attempts = attempts - NOT ?2, deaths = deaths + ?2, \
          started_at = NULL, progress = NULL WHERE id = ?1",
     )?;
-    let suspect = held.deaths + u32::from(died) >= SUSPECT;
-    update.execute(params![held.id.as_str(), died, if suspect { ALONE } else { FRONT }])?;
+    let deaths = held.deaths + u32::from(died);
+    update.execute(params![held.id.as_str(), died, if deaths >= SUSPECT { alone(deaths) } else { FRONT }])?;
     queued_again(work, held);
     work.wake(held.lane);
     Ok(())
@@ -329,7 +333,7 @@ fn retry(work: &mut Work<'_>, held: &Held, error: &Value) -> Result<()> {
         "UPDATE jobs SET state = 'queued', delayed = 1, front = ?4, turn = ?2, last_error = ?3, \
          started_at = NULL, progress = NULL WHERE id = ?1",
     )?;
-    let front = if held.deaths >= SUSPECT { ALONE } else { 0 };
+    let front = if held.deaths >= SUSPECT { alone(held.deaths) } else { 0 };
     update.execute(params![held.id.as_str(), turn, rows::to_json(error)?, front])?;
     let wait = back_off(work.limits.retry, held.errors());
     work.later(Instant::now() + wait, held.lane, held.id.clone());

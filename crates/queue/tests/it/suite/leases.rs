@@ -234,3 +234,23 @@ pub async fn a_suspect_runs_alone(store: &dyn Store) {
     assert_eq!(from("host:1:a", Lane::Generation).await[0].job.new.id, later);
     assert_eq!(from("host:1:a", Lane::Midi).await[0].job.new.id, other);
 }
+
+/// Somebody from outside ends the worker again and again.
+pub async fn deaths_are_spread_over_the_suspects(store: &dyn Store) {
+    let queue = open(store).await;
+    for _job in 0..4 {
+        submit(&*queue, NewJob { max_attempts: 9, ..new_job() }).await;
+    }
+    for _death in 0..2 {
+        let claims = queue.claim("host:1:a", Lane::Generation, 9).await.expect("claiming works");
+        assert_eq!(claims.len(), 4);
+        run_out(&*queue, &claims).await;
+    }
+    let mut hit = std::collections::HashSet::new();
+    for _death in 0..4 {
+        let claim = claim(&*queue).await.expect("it waits");
+        hit.insert(claim.job.new.id.clone());
+        run_out(&*queue, &[claim]).await;
+    }
+    assert_eq!(hit.len(), 4, "each was hit once more");
+}

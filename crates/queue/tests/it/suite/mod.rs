@@ -55,6 +55,7 @@ macro_rules! conformance {
                 errors_and_deaths_are_counted_apart
                 a_poisonous_job_takes_no_neighbour_with_it
                 a_suspect_runs_alone
+                deaths_are_spread_over_the_suspects
             }
             ends {
                 a_job_ends_once
