@@ -275,7 +275,7 @@ pub struct WebhookRequest {
     /// Ends to tell of: `complete`, `failed`, `cancelled`; all if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<End>>,
-    /// `whsec_` and base64 of 24 to 64 bytes; the server's own if left out.
+    /// `whsec_` and base64 of 24 to 64 bytes; the server's own (`webhooks.secret`) if left out, which it must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
 }

@@ -133,12 +133,14 @@ fn wrong(root: &str, path: &Path, error: &serde_json::Error, bytes: &[u8]) -> Pr
             Err(syntax) => malformed(&syntax),
             Ok(_) => invalid(root, path, error),
         },
-        // For items that a list of fixed length has too many, serde blames the JSON.
-        Category::Syntax
-            if error.to_string().starts_with("trailing characters")
-                && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() =>
-        {
-            let detail = "has more items than it may";
+        // serde blames the JSON for some values of a wrong kind.
+        Category::Syntax if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() => {
+            let text = error.to_string();
+            let detail = match text.rsplit_once(" at line ").map_or(text.as_str(), |(start, _)| start) {
+                "trailing characters" => "has more items than it may",
+                "expected value" => "must be text",
+                other => other,
+            };
             Problem::field(Kind::InvalidRequest, &pointer(root, path), detail, None)
         }
         _ => malformed(error),
@@ -194,6 +196,7 @@ fn plain(text: &str) -> (String, Option<String>) {
         "u64" | "usize" => "an integer in 0..=18446744073709551615",
         "f64" | "f32" => "a number",
         "a boolean" => "true or false",
+        "string or map" => "text",
         other if other.starts_with("struct ") => "an object",
         other => other,
     };
@@ -274,6 +277,9 @@ mod tests {
         check::<Generate>("{\"bars\": \"x\", ", 400, "", "EOF");
         check::<Generate>("{\"bars\": NaN}", 400, "", "line 1");
         check::<Generate>("{\"tempo\": 1e999}", 400, "", "out of range");
+        check::<Generate>("{\"output_format\": 5}", 422, "#/output_format", "must be text");
+        check::<Generate>("{\"files\": [\"mid\", null]}", 422, "#/files/1", "must be text");
+        check::<Generate>("{\"output_format\": 5", 400, "", "no JSON");
         check::<Generate>("{} {}", 400, "", "trailing");
         check::<Generate>("{\"bars\": \"x\"}", 422, "#/bars", "must be an integer");
         check::<Generate>("{\"bars\": -1}", 422, "#/bars", "got integer `-1`");
