@@ -39,6 +39,8 @@ impl Site {
             format!("storage.files={}", place.path().join("files").display()),
             "--set".to_owned(),
             format!("queue.visibility={visibility}"),
+            "--set".to_owned(),
+            "queue.max_attempts=3".to_owned(),
         ];
         let more: Vec<&str> = set.iter().map(String::as_str).chain(NO_WORKERS).collect();
         let server = Server::start(&place.path().join("server"), &more);
