@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::server::{Client, Event, PATIENCE, Process, Redis, Server, worker};
+use crate::server::{Event, PATIENCE, Process, Redis, Server, worker};
 
 /// Lanes that are left to others.
 const NO_WORKERS: [&str; 6] = [
@@ -66,18 +66,6 @@ fn is_running(task: &Value) -> bool {
     task["status"] == "running" && task["progress"].as_f64() > Some(0.0)
 }
 
-/// The files of a task, read through the server.
-fn files(client: &Client, task: &Value) -> Vec<Vec<u8>> {
-    let files = task["result"]["files"].as_array().expect("files");
-    assert!(!files.is_empty(), "{task}");
-    let read = |file: &Value| {
-        let (status, bytes) = client.bytes(file["url"].as_str().expect("a URL")).expect("an answer");
-        assert_eq!((status, Some(bytes.len() as u64)), (200, file["bytes"].as_u64()), "{file}");
-        bytes
-    };
-    files.iter().map(read).collect()
-}
-
 fn next(events: &std::sync::mpsc::Receiver<Event>) -> Event {
     events.recv_timeout(PATIENCE).expect("the stream goes on")
 }
@@ -114,7 +102,7 @@ fn redis_killed_in_the_middle_of_tasks_loses_none_and_their_streams_go_on() {
     for id in others {
         let task = client.finished(&id);
         assert_eq!(task["status"], "complete", "{task}");
-        files(&client, &task);
+        client.files(&task);
     }
 }
 
@@ -177,12 +165,12 @@ fn a_worker_that_slept_past_its_lease_changes_nothing_when_it_wakes() {
     let task = client.finished(&id);
     assert_eq!((&task["status"], &task["attempts"]), (&json!("complete"), &json!(2)), "{task}");
     assert!(task["started_at"].as_str() > first["started_at"].as_str());
-    let before = files(&client, &task);
+    let before = client.files(&task);
     sleeper.signal("-CONT");
     // It is told that the task is no longer its own, and ends like any other.
     assert_eq!(sleeper.terminate(), 0);
     assert_eq!(client.finished(&id), task, "a late result changed the task");
-    assert_eq!(files(&client, &task), before, "a late result changed a file");
+    assert_eq!(client.files(&task), before, "a late result changed a file");
 }
 
 #[test]
@@ -205,7 +193,7 @@ fn events_and_cancels_cross_machines() {
     // The worker is free for the next.
     let next = client.finished(&client.submit(&short(1)));
     assert_eq!(next["status"], "complete", "{next}");
-    files(&client, &next);
+    client.files(&next);
     let task = client.finished(&id);
     assert_eq!((&task["status"], &task["result"]), (&json!("cancelled"), &Value::Null));
 }

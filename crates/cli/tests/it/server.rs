@@ -220,6 +220,18 @@ pub struct Event {
 pub type Answer = Result<(u16, Value), reqwest::Error>;
 
 impl Client {
+    /// The files of a task that is done, each as long as the task says.
+    pub fn files(&self, task: &Value) -> Vec<Vec<u8>> {
+        let files = task["result"]["files"].as_array().expect("files");
+        assert!(!files.is_empty(), "{task}");
+        let read = |file: &Value| {
+            let (status, bytes) = self.bytes(file["url"].as_str().expect("a URL")).expect("an answer");
+            assert_eq!((status, Some(bytes.len() as u64)), (200, file["bytes"].as_u64()), "{file}");
+            bytes
+        };
+        files.iter().map(read).collect()
+    }
+
     pub fn new(url: &str) -> Client {
         partita_server::serve::install_crypto();
         let http = reqwest::blocking::Client::builder().timeout(Duration::from_secs(30)).build();

@@ -148,19 +148,8 @@ fn play(client: &Client, seed: u64) -> (String, Value, Vec<Vec<u8>>) {
     let task = client.finished(&id);
     assert_eq!(task["status"], "complete", "{task}");
     let answer = client.response(&format!("/api/v1/tasks/{id}")).expect("an answer");
-    let files = files(client, &task);
+    let files = client.files(&task);
     (header(&answer, "cache-status").to_owned(), task, files)
-}
-
-fn files(client: &Client, task: &Value) -> Vec<Vec<u8>> {
-    let files = task["result"]["files"].as_array().expect("files");
-    assert!(!files.is_empty(), "{task}");
-    let read = |file: &Value| {
-        let (status, bytes) = client.bytes(file["url"].as_str().expect("a URL")).expect("an answer");
-        assert_eq!((status, Some(bytes.len() as u64)), (200, file["bytes"].as_u64()), "{file}");
-        bytes
-    };
-    files.iter().map(read).collect()
 }
 
 #[test]
@@ -187,7 +176,7 @@ fn what_one_server_has_played_another_takes_from_the_cache() {
     }
     one.process.signal("-CONT");
     // Each hands out what the other made, and the cache works both ways.
-    assert!(files(&one.client(), &second) == bytes && files(&two.client(), &first) == bytes);
+    assert!(one.client().files(&second) == bytes && two.client().files(&first) == bytes);
     drop(two);
     let (status, fourth, again) = play(&one.client(), 8);
     assert_eq!(status, "partita; hit");
