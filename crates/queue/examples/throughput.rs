@@ -1,4 +1,4 @@
-//! How fast the file takes and gives jobs: `cargo run --release -p partita-queue --example load [FOLDER]`.
+//! How fast the file takes and gives jobs: `cargo run --release -p partita-queue --example throughput [FOLDER]`.
 //!
 //! Every figure is with all commits synced to the disk, as in production.
 
