@@ -51,7 +51,8 @@ def main():
                 out.write(response.read())
             print(f"wrote {file['name']}, {file['bytes']} bytes")
 
-    # A batch is one task; its requests are played together and fail one by one.
+    # A batch is one task. Its requests are checked before any is played, and one that is wrong refuses them all; then
+    # they are played together, and one that fails leaves the others alone.
     batch = {"requests": [{"custom_id": style, "style": style, "bars": 2} for style in ("funk", "jazz", "house")]}
     with call("/api/v1/generate/batch", batch, {"Prefer": "wait=30", "Idempotency-Key": "example-batch-1"}) as response:
         result = json.load(response)["result"]

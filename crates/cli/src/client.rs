@@ -20,6 +20,15 @@ pub struct Client {
     pub api_key: Option<String>,
 }
 
+/// What happened to a task.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    pub name: &'a str,
+    /// Its place in the log of the task; `None` if the server gives it none.
+    pub sequence: Option<u64>,
+    pub data: &'a Value,
+}
+
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long one stream of events may live before it is taken up anew.
@@ -76,7 +85,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::call`], once the server cannot be reached several times in a row.
-    pub fn events(&self, path: &str, mut each: impl FnMut(&str, &Value) -> bool) -> Result<()> {
+    pub fn events(&self, path: &str, mut each: impl FnMut(Event<'_>) -> bool) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -106,7 +115,7 @@ impl Client {
         &self,
         path: &str,
         last: &mut Option<u64>,
-        each: &mut impl FnMut(&str, &Value) -> bool,
+        each: &mut impl FnMut(Event<'_>) -> bool,
     ) -> Result<bool> {
         let mut request = self.request(Method::GET, path, None, LIFETIME)?;
         if let Some(last) = last {
@@ -137,7 +146,8 @@ impl Client {
                 } else if let Some(data) = line.strip_prefix("data:") {
                     let data = serde_json::from_str(data.trim()).unwrap_or_default();
                     *last = number.or(*last);
-                    if !each(&event, &data) || matches!(event.as_str(), "complete" | "failed" | "cancelled") {
+                    let told = Event { name: &event, sequence: number, data: &data };
+                    if !each(told) || matches!(event.as_str(), "complete" | "failed" | "cancelled") {
                         return Ok(true);
                     }
                 }

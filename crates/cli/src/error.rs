@@ -182,7 +182,7 @@ impl From<partita_server::ServeError> for Error {
     fn from(error: partita_server::ServeError) -> Error {
         use partita_server::ServeError as Serve;
         match &error {
-            Serve::Bind(_) => Error::usage("host", &error),
+            Serve::Bind(_) | Serve::Host { .. } => Error::usage("host", &error),
             Serve::Listen { .. } => Error::new(Kind::Failed, "port", &error),
             Serve::Log(_) => Error::usage("log", &error),
             Serve::Engine(fault) => match fault.errors.first() {

@@ -1,7 +1,8 @@
 //! `partita`: music from the command line.
 //!
 //! A command's options are in `commands/`, what several commands share beside it. Results go to stdout or to files,
-//! everything else to stderr; with `--json`, stdout holds exactly one object.
+//! everything else to stderr; with `--json`, stdout holds exactly one object, or with
+//! `tasks watch` one a line.
 #![forbid(unsafe_code)]
 
 mod cancel;

@@ -14,7 +14,7 @@ use crate::output::{write_stderr, write_stdout};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Session {
-    /// Print one JSON object instead of text
+    /// Print one JSON object instead of text (`tasks watch` prints one a line)
     #[arg(long, global = true)]
     pub json: bool,
     /// Say nothing but results and errors

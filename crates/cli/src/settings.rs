@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use partita_engine::Live;
 use partita_engine::config::{Invalid, Sources};
+use partita_engine::{Config, Live};
 
 use crate::error::{Error, Kind, Result};
+use crate::session::Session;
 
 /// Options of every command that reads the configuration.
 #[derive(Args, Clone, Debug)]
@@ -38,10 +39,19 @@ impl Settings {
         ];
         all.extend(own.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
         all.extend(flags.into_iter().map(|(key, value)| (key.to_owned(), value)));
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Sources { file: self.config.clone(), environment, flags: all }
+        Sources::of_process(self.config.clone(), all)
+    }
+
+    /// The configuration of a server or worker, which has a log.
+    ///
+    /// # Errors
+    /// As [`Settings::live`].
+    pub fn logged(&self, flags: &[(&str, String)], session: &Session) -> Result<Arc<Live>> {
+        let live = self.live(flags.to_vec())?;
+        match quieted(&live.get()).filter(|_| session.quiet) {
+            Some(flag) => self.live(flags.iter().cloned().chain([flag]).collect()),
+            None => Ok(live),
+        }
     }
 
     /// The configuration.
@@ -56,6 +66,13 @@ impl Settings {
         }
         Ok(Arc::new(Live::open(self.sources(flags)).map_err(|wrong| refused(&wrong))?))
     }
+}
+
+/// The key that `--quiet` changes: of the log only warnings and errors are left, or less where the configuration wants
+/// less.
+fn quieted(config: &Config) -> Option<(&'static str, String)> {
+    let is_quiet = ["off", "error", "warn"].contains(&config.log.level.trim());
+    (!is_quiet).then(|| ("log.level", "warn".to_owned()))
 }
 
 /// All that is wrong with a configuration, as one error.
@@ -80,4 +97,24 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .map_err(|e| Error::failed(format!("no threads for the server: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quiet_leaves_warnings_and_errors_or_what_is_quieter() {
+        let of = |level: &str| {
+            let mut config = Config::default();
+            config.log.level = level.into();
+            quieted(&config).map(|(_, level)| level)
+        };
+        for loud in ["info", "debug", "warn,partita_engine=debug"] {
+            assert_eq!(of(loud).as_deref(), Some("warn"), "{loud}");
+        }
+        for quiet in ["warn", "error", "off"] {
+            assert_eq!(of(quiet), None, "{quiet}");
+        }
+    }
 }

@@ -25,7 +25,7 @@ pub enum Code {
     TooManyTasks,
     /// The idempotency key was used with another request.
     KeyReused,
-    /// The disk is full.
+    /// The disk is full: no room for a new task, or for the result of one.
     NoSpace,
     /// The task store cannot be reached.
     Unavailable,

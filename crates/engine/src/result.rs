@@ -3,19 +3,29 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::request::whole;
+
+/// The channel of drums.
+fn drums() -> u8 {
+    9
+}
+
 /// One note. Times are beats (quarter notes) from the start of the music.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Note {
     /// MIDI pitch, `0..=127`; 60 is middle C.
+    #[serde(deserialize_with = "whole::one::<_, _, 0, 127>")]
     #[schema(minimum = 0, maximum = 127)]
     pub pitch: u8,
     pub start: f64,
     pub duration: f64,
     /// `1..=127`
+    #[serde(deserialize_with = "whole::one::<_, _, 1, 127>")]
     #[schema(minimum = 1, maximum = 127)]
     pub velocity: u8,
-    /// `0..=15`; drums are 9.
-    #[schema(minimum = 0, maximum = 15)]
+    /// `0..=15`; drums are 9, and so is what a request leaves out.
+    #[serde(default = "drums", deserialize_with = "whole::one::<_, _, 0, 15>")]
+    #[schema(minimum = 0, maximum = 15, default = 9)]
     pub channel: u8,
 }
 

@@ -116,7 +116,8 @@ pub struct NewJob {
     pub idempotency: Option<(String, String)>,
     /// Name of the HTTP request that brought it, for logs.
     pub request_id: String,
-    /// `traceparent` (W3C Trace Context) of that request; empty if nobody traces it.
+    /// `traceparent` (W3C Trace Context) of that request, and after a line break its `tracestate` if it has one; empty
+    /// if nobody traces it.
     #[serde(default)]
     pub trace: String,
 }

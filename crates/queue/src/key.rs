@@ -28,7 +28,7 @@ pub struct ApiKey {
     pub role: Role,
     /// SHA-256 of the secret, hex.
     pub hash: String,
-    /// Requests an hour; `None` for the server's own limit.
+    /// Tasks an hour, each request of a batch among them; `None` for the server's own limit.
     pub hourly_limit: Option<u32>,
     /// Jobs that may wait or run at once; `None` for the server's own limit.
     pub concurrent_limit: Option<u32>,

@@ -1,7 +1,8 @@
 //! How often somebody may ask: the generic cell rate algorithm (ITU-T I.371), in memory or in Redis.
 //!
 //! A quota is a bucket as large as the period; each request fills it by one share, and it empties as time goes by.
-//! So a whole quota may be used at once, and then one request for each share of the period.
+//! So a whole quota may be used at once, and then one request for each share of the period. Requests that are made
+//! together are taken together: all of them fit, or none is counted.
 
 use std::collections::HashMap;
 #[cfg(feature = "redis")]
@@ -18,7 +19,7 @@ pub struct Quota {
     pub period: Duration,
 }
 
-/// Whether a request is in the quota, and what the answer's headers say.
+/// Whether requests are in the quota, and what the answer's headers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     pub allowed: bool,
@@ -27,7 +28,8 @@ pub struct Decision {
     pub remaining: u32,
     /// Until the whole quota is there again.
     pub reset_after: Duration,
-    /// Of a refused request: until one may be made.
+    /// Of refused requests: until they may be made. More of them than the whole quota may never be, however long
+    /// they wait.
     pub retry_after: Option<Duration>,
 }
 
@@ -42,8 +44,8 @@ impl Quota {
         (step, step * i64::from(self.limit))
     }
 
-    /// `used`: microseconds of the quota that are used up after the request.
-    pub(crate) fn decision(self, allowed: bool, used: i64) -> Decision {
+    /// Of `count` requests. `used`: microseconds of the quota that are used up after them.
+    pub(crate) fn decision(self, allowed: bool, used: i64, count: i64) -> Decision {
         let (step, whole) = self.micros();
         let time = |micros: i64| Duration::from_micros(u64::try_from(micros).unwrap_or_default());
         Decision {
@@ -51,18 +53,24 @@ impl Quota {
             limit: self.limit,
             remaining: u32::try_from((whole - used) / step).unwrap_or_default(),
             reset_after: time(used),
-            retry_after: (!allowed).then(|| time(used + step - whole)),
+            retry_after: (!allowed).then(|| time(used.saturating_add(step.saturating_mul(count)) - whole)),
         }
     }
 }
 
-/// The algorithm. `tat`: when the quota would be whole again if nobody asked; `now` on the same clock, microseconds.
-/// Returns whether one more request is in the quota, how many microseconds of it are then used up, and the new `tat`.
-pub fn decide(quota: Quota, now: i64, tat: i64) -> (bool, i64, i64) {
+/// The algorithm. `tat`: when the quota would be whole again if nobody asked; `now` on the same clock, microseconds;
+/// `count`: requests that are made, or below 0 those that are given back.
+/// Returns whether they are in the quota, how many microseconds of it are then used up, and the new `tat`.
+pub fn decide(quota: Quota, now: i64, tat: i64, count: i64) -> (bool, i64, i64) {
     let (step, whole) = quota.micros();
     // More than the whole comes from a clock that went back or a quota that shrank.
     let used = tat.saturating_sub(now).clamp(0, whole);
-    if used + step <= whole { (true, used + step, now + used + step) } else { (false, used, tat) }
+    let after = used.saturating_add(step.saturating_mul(count)).max(0);
+    if after > whole {
+        return (false, used, tat);
+    }
+    // With nothing used up there is nothing to remember: a clock that goes back must not make something of it.
+    (true, after, if after == 0 { 0 } else { now + after })
 }
 
 /// Quotas in memory, for one process.
@@ -80,28 +88,39 @@ impl Rates {
         Rates { start: Instant::now(), most: most.max(1), tats: Mutex::default() }
     }
 
+    /// Counts one request of `key`, if it is in the quota.
     pub fn check(&self, key: &str, quota: Quota) -> Decision {
-        let now = i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX / 2);
-        self.check_at(key, quota, now)
+        self.count(key, quota, 1)
+    }
+
+    /// Counts `count` requests of `key`, if all are in the quota; below 0, gives so many back.
+    pub fn count(&self, key: &str, quota: Quota, count: i64) -> Decision {
+        self.count_at(key, quota, count, self.now())
     }
 
     /// Whether a request would be in the quota, without counting it.
     pub fn peek(&self, key: &str, quota: Quota) -> Decision {
-        let now = i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX / 2);
+        let now = self.now();
         let tats = self.tats.lock().unwrap_or_else(PoisonError::into_inner);
         let tat = tats.get(key).copied().unwrap_or(now);
-        let (allowed, ..) = decide(quota, now, tat);
+        let (allowed, ..) = decide(quota, now, tat, 1);
         let (_, whole) = quota.micros();
-        quota.decision(allowed, tat.saturating_sub(now).clamp(0, whole))
+        quota.decision(allowed, tat.saturating_sub(now).clamp(0, whole), 1)
     }
 
-    fn check_at(&self, key: &str, quota: Quota, now: i64) -> Decision {
+    fn now(&self) -> i64 {
+        i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX / 2)
+    }
+
+    fn count_at(&self, key: &str, quota: Quota, count: i64, now: i64) -> Decision {
         let mut tats = self.tats.lock().unwrap_or_else(PoisonError::into_inner);
         let known = tats.get(key).copied();
-        let (allowed, used, tat) = decide(quota, now, known.unwrap_or(now));
+        let (allowed, used, tat) = decide(quota, now, known.unwrap_or(now), count);
         if allowed {
             match tats.get_mut(key) {
                 Some(old) => *old = tat,
+                // The whole quota is there: nothing to remember.
+                None if used == 0 => {}
                 None => {
                     if tats.len() >= self.most {
                         forget(&mut tats, now, self.most / 2);
@@ -110,7 +129,7 @@ impl Rates {
                 }
             }
         }
-        quota.decision(allowed, used)
+        quota.decision(allowed, used, count)
     }
 
     /// Keys remembered now.
@@ -148,15 +167,23 @@ pub enum RateLimiter {
 }
 
 impl RateLimiter {
-    /// Counts one request of `key`.
+    /// Counts one request of `key`, if it is in the quota.
     ///
     /// # Errors
     /// `Unavailable` and `NoSpace`, of Redis only.
     pub async fn check(&self, key: &str, quota: Quota) -> Result<Decision> {
+        self.count(key, quota, 1).await
+    }
+
+    /// Counts `count` requests of `key`, if all are in the quota; below 0, gives so many back.
+    ///
+    /// # Errors
+    /// `Unavailable` and `NoSpace`, of Redis only.
+    pub async fn count(&self, key: &str, quota: Quota, count: i64) -> Result<Decision> {
         match self {
-            RateLimiter::Memory(rates) => Ok(rates.check(key, quota)),
+            RateLimiter::Memory(rates) => Ok(rates.count(key, quota, count)),
             #[cfg(feature = "redis")]
-            RateLimiter::Redis(redis) => redis.allow(key, quota).await,
+            RateLimiter::Redis(redis) => redis.count(key, quota, count).await,
         }
     }
 }
@@ -177,28 +204,48 @@ mod tests {
     fn a_whole_quota_may_be_used_at_once() {
         let rates = Rates::default();
         let quota = quota(3, 30);
-        let remaining: Vec<u32> = (0..3).map(|_| rates.check_at("a", quota, 0).remaining).collect();
+        let remaining: Vec<u32> = (0..3).map(|_| rates.count_at("a", quota, 1, 0).remaining).collect();
         assert_eq!(remaining, [2, 1, 0]);
-        let refused = rates.check_at("a", quota, SECOND);
+        let refused = rates.count_at("a", quota, 1, SECOND);
         assert_eq!((refused.allowed, refused.retry_after), (false, Some(Duration::from_secs(9))));
         assert_eq!(refused.reset_after, Duration::from_secs(29));
-        assert!(rates.check_at("b", quota, SECOND).allowed, "keys are apart");
-        assert!(rates.check_at("a", quota, 10 * SECOND).allowed);
-        assert!(!rates.check_at("a", quota, 11 * SECOND).allowed);
+        assert!(rates.count_at("b", quota, 1, SECOND).allowed, "keys are apart");
+        assert!(rates.count_at("a", quota, 1, 10 * SECOND).allowed);
+        assert!(!rates.count_at("a", quota, 1, 11 * SECOND).allowed);
+    }
+
+    #[test]
+    fn requests_made_together_fit_together_or_not_at_all() {
+        let (rates, quota) = (Rates::default(), quota(10, 100));
+        assert_eq!(rates.count_at("a", quota, 7, 0).remaining, 3);
+        let refused = rates.count_at("a", quota, 4, 0);
+        assert_eq!((refused.allowed, refused.remaining), (false, 3), "none of the four is counted");
+        // Seven and four are one too many.
+        assert_eq!(refused.retry_after, Some(Duration::from_secs(10)));
+        assert!(rates.count_at("a", quota, 3, 0).allowed);
+        assert_eq!(rates.count_at("a", quota, -2, 0).remaining, 2);
+        assert_eq!(rates.count_at("a", quota, -20, 0).remaining, 10, "no more than there are come back");
+        let never = rates.count_at("a", quota, 11, 0);
+        assert!(!never.allowed && never.remaining == 10);
+        rates.count_at("b", quota, -1, 0);
+        assert_eq!(rates.len(), 1, "who has a whole quota is not remembered");
     }
 
     #[test]
     fn a_quota_of_nothing_refuses_all() {
-        let refused = Rates::default().check_at("a", quota(0, 60), 0);
+        let refused = Rates::default().count_at("a", quota(0, 60), 1, 0);
         assert!(!refused.allowed && refused.retry_after.is_some());
     }
 
     #[test]
     fn a_clock_that_went_back_locks_nobody_out_for_longer_than_the_period() {
         let quota = quota(2, 60);
-        let (_, _, tat) = decide(quota, 1_000_000 * SECOND, 0);
-        assert!(!decide(quota, 5, tat).0);
-        assert_eq!(quota.decision(false, decide(quota, 5, tat).1).retry_after, Some(Duration::from_secs(30)));
+        let (_, _, tat) = decide(quota, 1_000_000 * SECOND, 0, 1);
+        assert!(!decide(quota, 5, tat, 1).0);
+        assert_eq!(
+            quota.decision(false, decide(quota, 5, tat, 1).1, 1).retry_after,
+            Some(Duration::from_secs(30))
+        );
     }
 
     #[test]
@@ -206,16 +253,16 @@ mod tests {
         let rates = Rates::new(100);
         let quota = quota(10, 10);
         for _ in 0..10 {
-            rates.check_at("greedy", quota, 0);
+            rates.count_at("greedy", quota, 1, 0);
         }
         for n in 0..1000 {
-            rates.check_at(&format!("key {n}"), quota, n);
+            rates.count_at(&format!("key {n}"), quota, 1, n);
             assert!(rates.len() <= 100);
         }
-        assert!(!rates.check_at("greedy", quota, 1000).allowed);
-        rates.check_at("late", quota, 100 * SECOND);
+        assert!(!rates.count_at("greedy", quota, 1, 1000).allowed);
+        rates.count_at("late", quota, 1, 100 * SECOND);
         for n in 0..100 {
-            rates.check_at(&format!("later {n}"), quota, 100 * SECOND);
+            rates.count_at(&format!("later {n}"), quota, 1, 100 * SECOND);
         }
         assert!(rates.len() <= 101);
     }
@@ -229,7 +276,7 @@ mod tests {
             let (mut now, mut taken) = (0, Vec::new());
             for gap in gaps {
                 now += gap;
-                let decision = rates.check_at("k", quota, now);
+                let decision = rates.count_at("k", quota, 1, now);
                 prop_assert!(decision.remaining < limit);
                 if let Some(wait) = decision.retry_after {
                     let wait = i64::try_from(wait.as_micros()).unwrap();

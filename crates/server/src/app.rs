@@ -19,6 +19,8 @@ pub struct Pace {
     pub check: Duration,
     /// A socket without a task and without a message closes after this.
     pub idle: Duration,
+    /// A task that has not ended by then took the change that was sent to it.
+    pub change: Duration,
 }
 
 impl Default for Pace {
@@ -28,6 +30,7 @@ impl Default for Pace {
             // With the time a key is believed, below 15 s.
             check: Duration::from_secs(10),
             idle: Duration::from_secs(300),
+            change: Duration::from_millis(250),
         }
     }
 }

@@ -19,7 +19,7 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
@@ -157,21 +157,23 @@ async fn refuse(mut stream: TcpStream) {
 async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, limits: &Limits, stop: &Stop) {
     // Events are small and wanted at once.
     let _ = stream.set_nodelay(true);
-    let slow = Arc::new(AtomicBool::new(false));
-    let may_be_slow = slow.clone();
+    let answering = Arc::new(Answering::default());
+    let shared = answering.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (router, slow) = (router.clone(), slow.clone());
+        let (router, answering) = (router.clone(), shared.clone());
         async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
             let answer = router.oneshot(request).await;
             if let Ok(answer) = &answer {
-                slow.store(is_stream(answer), Ordering::Relaxed);
+                answering.slow.store(is_stream(answer), Ordering::Relaxed);
+                let upgraded = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+                answering.upgraded.store(upgraded, Ordering::Relaxed);
             }
             answer
         }
     });
-    let io = TokioIo::new(Patient::new(stream, limits.write_timeout, may_be_slow));
+    let io = TokioIo::new(Patient::new(stream, limits.write_timeout, answering));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -200,13 +202,22 @@ fn is_stream(answer: &Response) -> bool {
     answer.status() == StatusCode::SWITCHING_PROTOCOLS || kind.starts_with(b"text/event-stream")
 }
 
+/// What a connection is used for.
+#[derive(Default)]
+struct Answering {
+    /// An answer that comes as slowly as things happen: any progress is enough.
+    slow: AtomicBool,
+    /// HTTP has ended; whoever has the connection now drops it without closing it.
+    upgraded: AtomicBool,
+}
+
 /// A stream that fails when the peer takes too little for a while, and that reads what the peer still sends after the
 /// last answer: closing at once would reset the connection, and the peer would never see a refusal of its upload.
 struct Patient {
-    stream: TcpStream,
+    /// `None` while it is dropped.
+    stream: Option<TcpStream>,
     write_timeout: Duration,
-    /// Any progress is enough.
-    slow: Arc<AtomicBool>,
+    answering: Arc<Answering>,
     /// Bytes written so far.
     written: u64,
     /// Since the peer kept something waiting: the end of the time it has, and what was written before.
@@ -218,8 +229,16 @@ struct Patient {
 const LINGER: Duration = Duration::from_secs(2);
 
 impl Patient {
-    fn new(stream: TcpStream, write_timeout: Duration, slow: Arc<AtomicBool>) -> Patient {
-        Patient { stream, write_timeout, slow, written: 0, waiting: None, closing: None }
+    fn new(stream: TcpStream, write_timeout: Duration, answering: Arc<Answering>) -> Patient {
+        Patient { stream: Some(stream), write_timeout, answering, written: 0, waiting: None, closing: None }
+    }
+
+    fn stream(&mut self) -> Pin<&mut TcpStream> {
+        Pin::new(self.stream.as_mut().expect("taken by its drop alone"))
+    }
+
+    fn is_slow(&self) -> bool {
+        self.answering.slow.load(Ordering::Relaxed)
     }
 
     fn watch(
@@ -231,18 +250,18 @@ impl Patient {
             if let Ok(bytes) = &result {
                 self.written += *bytes as u64;
             }
-            if self.slow.load(Ordering::Relaxed) {
+            if self.is_slow() {
                 self.waiting = None;
             }
             return Poll::Ready(result);
         }
         loop {
-            let (timeout, written) = (self.write_timeout, self.written);
+            let (timeout, written, slow) = (self.write_timeout, self.written, self.is_slow());
             let start = || (Box::pin(tokio::time::sleep(timeout)), written);
             let (end, before) = self.waiting.get_or_insert_with(start);
             ready!(end.as_mut().poll(context));
             let least = (SLOWEST * timeout.as_secs_f64()) as u64;
-            if self.slow.load(Ordering::Relaxed) || written - *before < least.max(1) {
+            if slow || written - *before < least.max(1) {
                 let error =
                     io::Error::new(io::ErrorKind::TimedOut, "the client takes too little of its answer");
                 return Poll::Ready(Err(error));
@@ -258,7 +277,7 @@ impl AsyncRead for Patient {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        self.stream().poll_read(context, buffer)
     }
 }
 
@@ -268,7 +287,7 @@ impl AsyncWrite for Patient {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let result = self.stream().poll_write(context, bytes);
         self.watch(context, result)
     }
 
@@ -277,23 +296,23 @@ impl AsyncWrite for Patient {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        let result = self.stream().poll_write_vectored(context, bytes);
         self.watch(context, result)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Everything that waited has gone.
         self.waiting = None;
-        Pin::new(&mut self.stream).poll_flush(context)
+        self.stream().poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.closing.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            ready!(self.stream().poll_shutdown(context))?;
             self.closing = Some(Box::pin(tokio::time::sleep_until(Instant::now() + LINGER)));
         }
         let mut scrap = [std::mem::MaybeUninit::uninit(); 16 * 1024];
@@ -304,7 +323,7 @@ impl AsyncWrite for Patient {
                 return Poll::Ready(Ok(()));
             }
             let mut buffer = ReadBuf::uninit(&mut scrap);
-            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
+            match ready!(self.stream().poll_read(context, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() => {}
                 _ => return Poll::Ready(Ok(())),
             }
@@ -312,6 +331,27 @@ impl AsyncWrite for Patient {
         context.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+impl Drop for Patient {
+    fn drop(&mut self) {
+        let Some(stream) = self.stream.take() else { return };
+        // Whoever took over says goodbye in its own protocol, which a reset would take back.
+        if self.answering.upgraded.load(Ordering::Relaxed)
+            && self.closing.is_none()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(tokio::time::timeout(LINGER, read_on(stream)));
+        }
+    }
+}
+
+/// Sends no more, and reads until the peer does the same.
+async fn read_on(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut scrap = vec![0; 16 * 1024];
+    while stream.read(&mut scrap).await? > 0 {}
+    Ok(())
 }
 
 #[cfg(test)]

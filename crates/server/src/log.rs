@@ -80,7 +80,8 @@ pub fn start(config: &Log) -> Result<Logging, LogError> {
     }
 }
 
-/// `traceparent` of a request's span, beside the request; empty where nobody traces.
+/// `traceparent` of a request's span, and on a second line its `tracestate`, beside the request; empty where nobody
+/// traces.
 #[derive(Clone, Debug, Default)]
 pub struct Trace(pub String);
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::problem::TABLE;
 use crate::router;
 use crate::routes::tasks::MAX_SEQUENCE;
+use crate::wire::spoken::ALIASES;
 
 /// Methods an operation can have.
 const METHODS: [&str; 4] = ["get", "post", "delete", "head"];
@@ -18,13 +19,6 @@ const ON_INPUT: [(&str, &str); 6] = [
     ("/api/v1/humanize", "Humanize"),
     ("/api/v1/render", "Render"),
     ("/api/v1/analyze", "Analyze"),
-];
-/// Other names of fields, for programs written for other servers.
-const ALIASES: [(&str, &str); 4] = [
-    ("model_name", "model"),
-    ("producer_style", "style"),
-    ("num_outputs", "variations"),
-    ("n", "variations"),
 ];
 
 /// As it is committed and served.
@@ -74,7 +68,7 @@ pub fn document() -> Value {
     }
     let batch = &mut paths["/api/v1/generate/batch"]["post"]["requestBody"]["content"];
     batch["application/x-ndjson"] = json!({
-        "schema": {"type": "string", "description": "One request of `/api/v1/generate` a line"},
+        "schema": {"type": "string", "description": "One request of `/api/v1/generate` a line; errors have its `line`"},
     });
     let items = &mut paths["/api/v1/tasks/{id}/items"]["get"]["responses"]["200"]["content"];
     items["application/x-ndjson"] = json!({"schema": {"type": "string", "description": "One item a line"}});
@@ -230,8 +224,12 @@ fn operation_of(path: &str, method: &str, operation: &mut Value) {
     if path.contains('{') {
         problems.push(404);
     }
-    if has_body || operation.get("parameters").is_some() || path == "/api/v1/config/reload" {
+    if ["/api/", "/v1/"].iter().any(|start| path.starts_with(start)) {
+        // At least for a query, which some take and most do not.
         problems.push(422);
+    }
+    if path.ends_with("/events") || path == "/api/v1/stream" && method == "post" {
+        problems.push(406);
     }
     if path.starts_with("/api/v1/models/") || path == "/api/v1/styles" {
         problems.push(404);

@@ -36,6 +36,7 @@ pub enum Kind {
     GaveUp,
     Internal,
     MalformedJson,
+    MalformedForm,
     BadRequest,
     Unauthorized,
     Forbidden,
@@ -72,7 +73,7 @@ const fn row(kind: Kind, slug: &'static str, title: &'static str, status: u16, h
 
 /// The one table.
 #[rustfmt::skip]
-pub const TABLE: [Row; 34] = [
+pub const TABLE: [Row; 35] = [
     row(Kind::InvalidRequest, "invalid-request", "Invalid request", 422, "A field is unknown, missing, or outside what it allows. `errors` names each with a JSON pointer and the allowed values."),
     row(Kind::InvalidMidi, "invalid-midi", "Invalid MIDI file", 422, "What was sent cannot be read as a Standard MIDI File, or holds nothing that can be used. Export the file again."),
     row(Kind::UnknownModel, "unknown-model", "Unknown model", 404, "No model has this name. GET /api/v1/models lists those there are."),
@@ -83,13 +84,14 @@ pub const TABLE: [Row; 34] = [
     row(Kind::QueueFull, "queue-full", "Queue full", 503, "Too many tasks wait. Try again after the seconds in Retry-After."),
     row(Kind::TooManyTasks, "too-many-tasks", "Too many tasks", 429, "Too many tasks of this key wait or run. Wait until one has ended."),
     row(Kind::KeyReused, "idempotency-key-reused", "Idempotency key reused", 422, "The Idempotency-Key came before with another request. Use a new key for each new request."),
-    row(Kind::NoSpace, "no-space", "Disk full", 507, "The server has no space left for new tasks. What it has accepted is safe."),
+    row(Kind::NoSpace, "no-space", "Disk full", 507, "The server has no space left for new tasks, or for the result of this one, which it tried to store several times. Other tasks and files are safe."),
     row(Kind::Unavailable, "unavailable", "Unavailable", 503, "The server cannot do this now; `detail` says why. Try again after the seconds in Retry-After."),
     row(Kind::Deadline, "deadline", "Deadline passed", 504, "The task was not done by its deadline. Ask for less, or set a longer `timeout`."),
     row(Kind::Cancelled, "cancelled", "Cancelled", 409, "The task was cancelled before it was done."),
     row(Kind::GaveUp, "gave-up", "Gave up", 500, "The task was tried as often as the configuration allows and never ended."),
     row(Kind::Internal, "internal", "Internal error", 500, "A defect of the server. Its log has more under the request's id."),
-    row(Kind::MalformedJson, "malformed-json", "Malformed body", 400, "The body cannot be read as what its content type says. `detail` has the place."),
+    row(Kind::MalformedJson, "malformed-json", "Malformed JSON", 400, "The body, or a part of it, is no JSON. `detail` has the place."),
+    row(Kind::MalformedForm, "malformed-form", "Malformed form", 400, "The body is not the multipart/form-data that its content type says: a boundary is missing, or a part is cut off. `detail` says which."),
     row(Kind::BadRequest, "bad-request", "Bad request", 400, "A header, a path or the framing of the request cannot be read."),
     row(Kind::Unauthorized, "unauthorized", "API key needed", 401, "Send an API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. `partita keys create` makes one."),
     row(Kind::Forbidden, "forbidden", "Not allowed", 403, "The key's role does not include this. Roles are viewer, user and admin."),
@@ -170,9 +172,14 @@ impl From<Code> for Kind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = FieldProblem)]
 pub struct Field {
-    /// JSON pointer into the body as a URI fragment, or the name of a query parameter or header.
+    /// JSON pointer into the body as a URI fragment, or the name of a query parameter or header. In JSON Lines it leads
+    /// into the object of its line.
     #[schema(example = "#/tempo")]
     pub pointer: String,
+    /// Line of a body of JSON Lines, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, example = 3, nullable = false)]
+    pub line: Option<u64>,
     /// What is allowed and what came.
     #[schema(example = "must be in 40..=300, got 400")]
     pub detail: String,
@@ -180,6 +187,21 @@ pub struct Field {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "40..=300", nullable = false)]
     pub allowed: Option<String>,
+}
+
+impl Field {
+    pub fn new(pointer: &str, detail: impl Into<String>, allowed: Option<String>) -> Field {
+        Field { pointer: pointer.to_owned(), line: None, detail: detail.into(), allowed }
+    }
+}
+
+/// The place of a pointer for people: without the escapes of a URI and of JSON pointers.
+pub fn shown(pointer: &str) -> String {
+    let Some(place) = pointer.strip_prefix('#') else { return pointer.to_owned() };
+    let place = place.strip_prefix('/').unwrap_or(place);
+    let place = percent_encoding::percent_decode_str(place).decode_utf8_lossy();
+    let place = place.replace("~1", "/").replace("~0", "~");
+    place.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// A problem as RFC 9457 writes it.
@@ -247,11 +269,10 @@ impl Problem {
         allowed: Option<String>,
     ) -> Problem {
         let detail = detail.to_string();
-        let name = pointer.trim_start_matches("#/");
-        let message =
-            if name.is_empty() || name == "#" { detail.clone() } else { format!("{name} {detail}") };
+        let name = shown(pointer);
+        let message = if name.is_empty() { detail.clone() } else { format!("{name} {detail}") };
         let mut problem = Problem::new(kind, message);
-        problem.errors = vec![Field { pointer: pointer.to_owned(), detail, allowed }];
+        problem.errors = vec![Field::new(pointer, detail, allowed)];
         problem
     }
 
@@ -297,7 +318,8 @@ impl Problem {
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Problem {
         let errors = fault.errors.into_iter();
-        let errors = errors.map(|e| Field { pointer: e.pointer, detail: e.detail, allowed: e.allowed });
+        let errors =
+            errors.map(|e| Field { pointer: e.pointer, line: None, detail: e.detail, allowed: e.allowed });
         let kind = Kind::from(fault.code);
         let retry_after = fault.retry_after.or((kind.row().status == 503).then_some(2));
         Problem { errors: errors.collect(), retry_after, ..Problem::new(kind, fault.message) }
@@ -442,6 +464,17 @@ mod tests {
         assert_eq!(body.errors[0].pointer, "#/tempo");
         assert_eq!(body.errors[0].allowed.as_deref(), Some("in 40..=300"));
         assert_eq!(body.instance, "/api/v1/requests/req_1");
+    }
+
+    #[test]
+    fn only_pointers_are_escaped() {
+        let pointer = "#/requests/0/%C3%A4~1%0A~0";
+        let problem = Problem::field(Kind::InvalidRequest, pointer, "is unknown", None);
+        assert_eq!(problem.errors[0].pointer, pointer);
+        assert_eq!(problem.detail, "requests/0/\u{e4}/\u{fffd}~ is unknown");
+        let problem = Problem::field(Kind::InvalidRequest, "#", "is wrong", None);
+        assert_eq!((problem.detail.as_str(), problem.errors[0].pointer.as_str()), ("is wrong", "#"));
+        assert_eq!(Problem::field(Kind::InvalidRequest, "a%20b", "is wrong", None).detail, "a%20b is wrong");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -13,6 +15,7 @@ use crate::guard::{self, Need, Needs};
 use crate::problem::{self, Problem};
 use crate::routes::{batch, compat, docs, download, generate, health, models, system, tasks, uploads, verbs};
 use crate::stream::{create, socket};
+use crate::wire::params::Params;
 use crate::{App, log, metrics};
 
 type State = Arc<App>;
@@ -36,22 +39,40 @@ fn behind(gate: Option<&Needs>, routes: UtoipaMethodRouter<State>) -> UtoipaMeth
     }
 }
 
+/// The methods of a path that takes no query. What a client asks for in one is not passed over without a word, as
+/// routes with a query do not pass over what they do not know.
+fn plain(routes: UtoipaMethodRouter<State>) -> UtoipaMethodRouter<State> {
+    let (schemas, paths, methods) = routes;
+    (schemas, paths, methods.route_layer(from_fn(no_query)))
+}
+
+async fn no_query(request: Request, next: Next) -> Response {
+    match Params::of(request.uri().query(), &[]) {
+        Ok(_) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Those under `/health`, `/metrics`, `/docs` and `/problems` take any query: probes and browsers add some of their own.
 fn table(gates: &Gates) -> OpenApiRouter<State> {
-    let viewer = |routes| behind(gates.viewer.as_ref(), routes);
-    let user = |routes| behind(gates.user.as_ref(), routes);
-    let task = |routes| behind(gates.task.as_ref(), routes);
-    let admin = |routes| behind(gates.admin.as_ref(), routes);
+    let viewer = |routes| behind(gates.viewer.as_ref(), plain(routes));
+    let user = |routes| behind(gates.user.as_ref(), plain(routes));
+    let task = |routes| behind(gates.task.as_ref(), plain(routes));
+    let admin = |routes| behind(gates.admin.as_ref(), plain(routes));
+    // These read their queries themselves.
+    let viewer_query = |routes| behind(gates.viewer.as_ref(), routes);
+    let task_query = |routes| behind(gates.task.as_ref(), routes);
     OpenApiRouter::new()
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
-        .routes(routes!(docs::openapi_json))
+        .routes(plain(routes!(docs::openapi_json)))
         .routes(routes!(docs::problem))
         .routes(behind(gates.metrics.as_ref(), routes!(metrics::handler)))
         // The id of a file is the right to have it.
-        .routes(routes!(download::get))
+        .routes(plain(routes!(download::get)))
         .routes(task(routes!(generate::generate)))
-        .routes(task(routes!(generate::simple)))
+        .routes(task_query(routes!(generate::simple)))
         .routes(task(routes!(batch::batch)))
         .routes(task(routes!(verbs::from_midi)))
         .routes(task(routes!(verbs::continue_)))
@@ -63,18 +84,18 @@ fn table(gates: &Gates) -> OpenApiRouter<State> {
         // Its tasks are counted as they come.
         .routes(user(routes!(socket::open)))
         .routes(task(routes!(uploads::upload)))
-        .routes(viewer(routes!(tasks::list)))
+        .routes(viewer_query(routes!(tasks::list)))
         .routes(viewer(routes!(tasks::get)))
         .routes(user(routes!(tasks::cancel)))
-        .routes(viewer(routes!(tasks::events)))
+        .routes(viewer_query(routes!(tasks::events)))
         .routes(viewer(routes!(tasks::status)))
         .routes(viewer(routes!(batch::items)))
-        .routes(viewer(routes!(models::list)))
+        .routes(viewer_query(routes!(models::list)))
         .routes(viewer(routes!(models::get)))
         .routes(admin(routes!(models::remove)))
         .routes(admin(routes!(models::load)))
         .routes(admin(routes!(models::unload)))
-        .routes(viewer(routes!(models::styles)))
+        .routes(viewer_query(routes!(models::styles)))
         .routes(viewer(routes!(compat::models)))
         .routes(viewer(routes!(system::status)))
         .routes(admin(routes!(system::config)))
@@ -108,5 +129,5 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(CatchPanicLayer::custom(problem::panicked));
     let routes = guard::protect(routes, app);
     let routes = metrics::observe(routes, app);
-    routes.layer(middleware::from_fn(problem::finish)).layer(middleware::from_fn(log::access))
+    routes.layer(from_fn(problem::finish)).layer(from_fn(log::access))
 }

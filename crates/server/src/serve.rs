@@ -26,6 +26,11 @@ pub enum ServeError {
     Bind(#[from] BindError),
     #[error("cannot listen on {host}:{port}: {error}")]
     Listen { host: String, port: u16, error: std::io::Error },
+    #[error(
+        "--host (server.host) must be an address of this machine or a name of one, such as 127.0.0.1, ::1, localhost, \
+         or 0.0.0.0 for all, got {host:?}, {why}"
+    )]
+    Host { host: String, why: &'static str },
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
 }
@@ -70,6 +75,7 @@ async fn serve_until(
     install_crypto();
     raise_file_limit();
     let config = live.get();
+    resolve(&config).await?;
     let options = Options { follow: Some(log::follow), ..Options::default() };
     let engine = Engine::start_with(live.clone(), options).await?;
     let listener = match listener(&live, &engine).await {
@@ -90,11 +96,11 @@ async fn serve_until(
     let address = listener.local_addr().map_err(|error| listen_error(&config, error))?;
     let server = tokio::spawn(listen::serve(listener, crate::router(&app), limits, stop.clone()));
     let webhooks = tokio::spawn(webhook::run(app.clone(), stop.stop.clone()));
-    let watcher = tokio::spawn(watch_file(live.clone(), stop.stop.clone()));
+    let watcher = tokio::spawn(watch_file(engine.clone(), stop.stop.clone()));
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     ready(address);
 
-    wait_for_stop(&live, &mut signals, || app.guard.audit().reopen()).await;
+    wait_for_stop(&engine, &mut signals, || app.guard.audit().reopen()).await;
     // First no new tasks; those at work end while others still look at them, cancel them and watch them, and their
     // webhooks are called. Then streams and connections.
     app.closing.cancel();
@@ -112,6 +118,8 @@ async fn serve_until(
         };
         let ends = async {
             wait(server).await;
+            // Sockets are no connections of the server's any more; they say goodbye by themselves.
+            app.streams.ended().await;
             wait_cut(webhooks).await;
             wait(watcher).await;
         };
@@ -132,12 +140,34 @@ async fn serve_until(
 async fn listener(live: &Live, engine: &Engine) -> Result<TcpListener, ServeError> {
     let config = live.get();
     check_bind(&config, engine.queue().as_ref()).await?;
-    let host = config.server.host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    TcpListener::bind((host.as_str(), config.server.port)).await.map_err(|error| listen_error(&config, error))
+    let place = (bare(&config.server.host), config.server.port);
+    TcpListener::bind(place).await.map_err(|error| listen_error(&config, error))
+}
+
+/// A host as the system takes it: without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Whether the host to listen on is known, before anything is opened.
+///
+/// # Errors
+/// `Host`
+async fn resolve(config: &partita_engine::Config) -> Result<(), ServeError> {
+    let host = bare(&config.server.host);
+    let found = tokio::net::lookup_host((host, config.server.port)).await;
+    if found.is_ok_and(|mut addresses| addresses.next().is_some()) {
+        return Ok(());
+    }
+    Err(ServeError::Host { host: host.to_owned(), why: "a name that nobody knows" })
 }
 
 fn listen_error(config: &partita_engine::Config, error: std::io::Error) -> ServeError {
-    ServeError::Listen { host: config.server.host.clone(), port: config.server.port, error }
+    let host = config.server.host.clone();
+    match error.kind() {
+        std::io::ErrorKind::AddrNotAvailable => ServeError::Host { host, why: "which is elsewhere" },
+        _ => ServeError::Listen { host, port: config.server.port, error },
+    }
 }
 
 /// Runs workers without HTTP until SIGTERM or SIGINT: tasks come from the queue that the configuration names.
@@ -151,9 +181,9 @@ pub async fn work(live: Arc<Live>, lanes: Vec<Lane>) -> Result<(), ServeError> {
     let options = Options { lanes: Some(lanes.clone()), follow: Some(log::follow), ..Options::default() };
     let engine = Engine::start_with(live.clone(), options).await?;
     let stop = CancellationToken::new();
-    let watcher = tokio::spawn(watch_file(live.clone(), stop.clone()));
+    let watcher = tokio::spawn(watch_file(engine.clone(), stop.clone()));
     tracing::info!(?lanes, version = env!("CARGO_PKG_VERSION"), "working");
-    wait_for_stop(&live, &mut signals, || {}).await;
+    wait_for_stop(&engine, &mut signals, || {}).await;
     stop.cancel();
     let ending = async {
         drain(&engine, &live).await;
@@ -165,13 +195,13 @@ pub async fn work(live: Arc<Live>, lanes: Vec<Lane>) -> Result<(), ServeError> {
 }
 
 /// Returns at the first signal to stop; reloads at each SIGHUP before.
-async fn wait_for_stop(live: &Arc<Live>, signals: &mut Signals, on_hangup: impl Fn()) {
+async fn wait_for_stop(engine: &Engine, signals: &mut Signals, on_hangup: impl Fn()) {
     loop {
         match signals.next().await {
             Signal::Stop => return,
             Signal::Hangup => {
                 on_hangup();
-                reload(live.clone()).await;
+                reload(engine).await;
             }
         }
     }
@@ -195,37 +225,35 @@ async fn drain(engine: &Engine, live: &Live) {
 }
 
 /// Reloads the configuration when its file changes, without being told.
-async fn watch_file(live: Arc<Live>, stop: CancellationToken) {
+async fn watch_file(engine: Engine, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
-        let looked = live.clone();
+        let looked = engine.live().clone();
         let changed = tokio::task::spawn_blocking(move || looked.file_changed()).await;
         if changed.unwrap_or(false) {
-            reload(live.clone()).await;
+            reload(&engine).await;
         }
     }
 }
 
 /// Reads the configuration again and tells what came of it. The old one stays in force if anything is wrong.
-async fn reload(live: Arc<Live>) {
-    let reloaded = tokio::task::spawn_blocking(move || live.reload()).await;
-    match reloaded {
-        Ok(Ok(reloaded)) => {
+async fn reload(engine: &Engine) {
+    match engine.reload().await {
+        Ok(reloaded) => {
             let (changed, restart) = (reloaded.changed.join(", "), reloaded.needs_restart.join(", "));
             tracing::info!(changed, "configuration reloaded");
             if !restart.is_empty() {
                 tracing::warn!(keys = restart, "changed keys that need a restart keep their old values");
             }
         }
-        Ok(Err(wrong)) => {
+        Err(wrong) => {
             for invalid in wrong {
                 tracing::error!(error = %invalid, "configuration not reloaded; the old one stays in force");
             }
         }
-        Err(error) => tracing::error!(%error, "configuration not reloaded"),
     }
 }
 
@@ -265,16 +293,21 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_changed_file_is_read_without_a_signal_and_a_wrong_one_changes_nothing() {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("partita.yaml");
         let write = |text: &str| std::fs::write(&file, text).expect("written");
         write("limits: {tasks_per_hour: 1}");
-        let sources = Sources { file: Some(file.clone()), ..Sources::default() };
+        let data = dir.path().to_str().expect("a plain path");
+        let flags = [("storage.data_dir", data), ("queue.url", ":memory:"), ("models.warm", "[]")];
+        let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let sources = Sources { file: Some(file.clone()), flags, ..Sources::default() };
         let live = Arc::new(Live::open(sources).expect("a configuration"));
+        let engine = Engine::start_with(live.clone(), Options { workers: false, ..Options::default() });
+        let engine = engine.await.expect("an engine");
         let stop = CancellationToken::new();
-        let watcher = tokio::spawn(watch_file(live.clone(), stop.clone()));
+        let watcher = tokio::spawn(watch_file(engine, stop.clone()));
         for (text, expected) in [
             ("limits: {tasks_per_hour: 2}", 2),
             ("limits: {tasks_per_hour: many}", 2),

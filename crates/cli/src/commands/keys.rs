@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use partita_engine::{Live, open_keys};
+use partita_engine::{Config, Live, open_keys};
 use partita_queue::{ApiKey, Queue, Role};
 use partita_server::audit::{Act, Audit};
 use serde_json::{Value, json};
@@ -37,7 +38,7 @@ pub struct Create {
     /// Days until it expires; never if left out
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36500))]
     expires: Option<u32>,
-    /// Tasks an hour
+    /// Tasks an hour; each request of a batch counts
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     hourly: Option<u32>,
     /// Tasks that may wait or run at once
@@ -71,6 +72,9 @@ pub fn run(command: &Command, session: &Session) -> Result<()> {
         Command::Revoke(revoke) => &revoke.settings,
     };
     let live = settings.live(vec![])?;
+    if !matches!(command, Command::Create(_)) {
+        must_exist(&live.get())?;
+    }
     runtime()?.block_on(async {
         let queue = open_keys(&live.get()).await.map_err(Error::failed)?;
         let queue = queue.as_ref();
@@ -80,6 +84,24 @@ pub fn run(command: &Command, session: &Session) -> Result<()> {
             Command::Revoke(options) => revoke(&options.id, queue, &live, session).await,
         }
     })
+}
+
+/// Refuses a store that is not there: opening it would make it, and a folder that was misspelt would hold no keys.
+fn must_exist(config: &Config) -> Result<()> {
+    let Some(file) = config.store_file().filter(|file| !file.exists()) else { return Ok(()) };
+    let folder = config.data_dir();
+    let what = if folder.is_dir() {
+        format!("no keys are kept in {}: it has no {}", folder.display(), name(&file))
+    } else {
+        format!("no such folder: {}", folder.display())
+    };
+    let next =
+        "--data-dir or --config names that of the server; `partita keys create` makes a first key there";
+    Err(Error::new(Kind::NotFound, "data-dir", format!("{what}; {next}")))
+}
+
+fn name(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Writes a change of keys into the server's audit file, if the configuration names one. Whoever runs this has the store

@@ -33,8 +33,8 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         ("models.dir", options.models_dir.clone()),
         ("server.insecure", options.insecure.then(|| "true".to_owned())),
     ];
-    let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-    let live = options.settings.live(flags)?;
+    let flags: Vec<_> = flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    let live = options.settings.logged(&flags, session)?;
     let (quiet, json) = (session.quiet, session.json);
     let ready = move |address: std::net::SocketAddr| {
         let url = format!("http://{address}");

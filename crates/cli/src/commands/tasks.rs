@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::client::{Client, Event};
 use crate::error::{Error, Kind, Result};
 use crate::output::write_stdout;
 use crate::report::tame;
@@ -18,7 +18,10 @@ pub enum Command {
     List(List),
     /// One task
     Show(One),
-    /// Follow a task to its end
+    /// Follow a task to its end, one line an event
+    ///
+    /// With --json each line is an object {"event":...,"id":...,"sequence":...,"data":{...}}, printed as the event comes:
+    /// queued, started, progress, notes, and at last complete, failed or cancelled with the task as its data.
     Watch(One),
     /// Stop a task
     Cancel(One),
@@ -89,32 +92,32 @@ pub fn run(command: &Command, session: &Session) -> Result<()> {
     }
 }
 
-/// One line an event; with `--json` the task at its end alone.
+/// One line an event, with `--json` an object each.
 fn watch(one: &One, session: &Session) -> Result<()> {
     let mut wrote = Ok(());
     let mut end = None;
-    one.client.events(&format!("/api/v1/tasks/{}/events", one.id), |event, data| {
-        let text = match event {
-            "complete" | "failed" | "cancelled" => {
-                end = Some((event.to_owned(), data.clone()));
-                return false;
+    one.client.events(&format!("/api/v1/tasks/{}/events", one.id), |Event { name, sequence, data }| {
+        let is_end = matches!(name, "complete" | "failed" | "cancelled");
+        if is_end {
+            end = Some(name.to_owned());
+        }
+        let text = match name {
+            _ if session.json => {
+                format!("{}\n", json!({ "event": name, "id": one.id, "sequence": sequence, "data": data }))
             }
-            _ if session.json => return true,
+            _ if is_end => line(data),
             "progress" => format!("{:3.0} %  {}\n", percent(&data["progress"]), word(&data["stage"])),
             "notes" => {
                 let notes = data["notes"].as_array().map_or(0, Vec::len);
                 format!("bar {}: {notes} notes\n", data["bar"].as_u64().unwrap_or(0) + 1)
             }
-            _ => format!("{event}\n"),
+            _ => format!("{name}\n"),
         };
         wrote = write_stdout(text.as_bytes());
-        wrote.is_ok()
+        wrote.is_ok() && !is_end
     })?;
     wrote?;
-    let Some((end, task)) = end else {
-        return Err(Error::failed("the server closed the stream before the task ended"));
-    };
-    session.answer(&task, &line(&task), false)?;
+    let end = end.ok_or_else(|| Error::failed("the server closed the stream before the task ended"))?;
     // What became of the task stands above; here it decides the exit code.
     match end.as_str() {
         "failed" => Err(Error::told(Kind::Failed)),

@@ -19,9 +19,9 @@ pub struct Options {
     settings: Settings,
 }
 
-pub fn run(options: &Options, _: &Session) -> Result<()> {
-    let flags = options.models_dir.iter().map(|dir| ("models.dir", dir.clone())).collect();
-    let live = options.settings.live(flags)?;
+pub fn run(options: &Options, session: &Session) -> Result<()> {
+    let flags: Vec<_> = options.models_dir.iter().map(|dir| ("models.dir", dir.clone())).collect();
+    let live = options.settings.logged(&flags, session)?;
     let url = live.get().queue.url.clone();
     if !url.starts_with("redis") {
         let message = format!(

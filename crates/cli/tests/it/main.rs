@@ -8,6 +8,8 @@ mod crash;
 mod editing;
 #[cfg(unix)]
 mod encrypted;
+#[cfg(target_os = "linux")]
+mod full;
 mod generating;
 #[cfg(unix)]
 mod operations;
@@ -16,6 +18,8 @@ mod outage;
 mod run;
 #[cfg(unix)]
 mod server;
+#[cfg(unix)]
+mod settings;
 #[cfg(unix)]
 mod shared;
 mod showing;

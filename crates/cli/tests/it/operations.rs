@@ -101,6 +101,38 @@ fn a_changed_configuration_applies_and_a_wrong_one_changes_nothing() {
     assert_eq!((status, tasks_per_hour(&client)), (200, json!(6)));
 }
 
+#[test]
+fn what_a_reload_brings_is_in_force_when_it_is_answered() {
+    let place = Place::new();
+    place.write("partita.yaml", b"lanes: {generation: {workers: 0}}");
+    let file = place.path("partita.yaml");
+    let server = Server::start(&place.path("data"), &["--config", file.to_str().expect("a plain path")]);
+    let client = server.client();
+    let reload = |aliases: &str, lane: &str| {
+        let text = format!("models: {{aliases: {{{aliases}}}}}\nlanes: {{generation: {{{lane}}}}}");
+        place.write("partita.yaml", text.as_bytes());
+        let (status, answer) = client.post("/api/v1/config/reload", &json!({}), &[]).expect("an answer");
+        assert_eq!(status, 200, "{answer}");
+    };
+    let ask = |model: &str| {
+        let body = json!({"model": model, "style": "funk", "bars": 1});
+        client.post("/api/v1/generate", &body, &[("Prefer", "respond-async")]).expect("an answer")
+    };
+    let mut waiting = String::new();
+    for round in 0..4 {
+        let name = format!("band{round}");
+        reload(&format!("{name}: drums"), "workers: 0, max_queued: 0");
+        assert_eq!(ask(&name).1["code"], "queue-full");
+        reload(&format!("{name}: nobody, other{round}: drums"), "workers: 0, max_queued: 9");
+        assert_eq!(ask(&name).1["code"], "unknown-model");
+        let (status, task) = ask(&format!("other{round}"));
+        assert_eq!(status, 202, "{task}");
+        waiting = task["id"].as_str().expect("an id").to_owned();
+    }
+    reload("", "workers: 1");
+    assert_eq!(client.finished(&waiting)["status"], "complete");
+}
+
 fn key(place: &Place, data: &str, role: &str) -> (String, String) {
     let made = place.ok(&format!("keys create --name {role} --role {role} --data-dir {data} --json")).json();
     let text = |name: &str| made[name].as_str().expect("text").to_owned();
@@ -184,6 +216,46 @@ fn a_public_address_is_served_once_there_is_a_key() {
     assert_eq!(client.with_key(&admin).get("/api/v1/tasks").expect("an answer").0, 200);
 }
 
+/// One event a line.
+fn events(stdout: &str) -> Vec<Value> {
+    stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+#[test]
+fn watched_events_are_a_line_each_and_come_while_the_task_runs() {
+    let place = Place::new();
+    let server = Server::start(&place.path("data"), &[]);
+    let client = server.client();
+    let id = client.submit(&funk(5, 8));
+    let mut command = place.command(&["tasks", "watch", &id, "--server", &server.url, "--json"]);
+    let mut watch = command.stdout(std::process::Stdio::piped()).spawn().expect("the program starts");
+    let mut lines = BufReader::new(watch.stdout.take().expect("piped")).lines();
+    let mut seen = vec![];
+    let mut next = || lines.next().map(|line| events(&line.expect("text")).remove(0));
+    let notes = loop {
+        let event = next().expect("an event before the end");
+        assert_eq!(event["id"], json!(id));
+        seen.push(event.clone());
+        if event["event"] == "notes" {
+            break event;
+        }
+    };
+    assert!(notes["data"]["notes"].as_array().is_some_and(|notes| !notes.is_empty()), "{notes}");
+    assert!(
+        !client.get(&format!("/api/v1/tasks/{id}")).expect("an answer").1["done"]
+            .as_bool()
+            .expect("a switch")
+    );
+    seen.extend(std::iter::from_fn(next));
+    assert_eq!(watch.wait().expect("our child").code(), Some(0));
+    let names: Vec<&str> = seen.iter().map(|event| event["event"].as_str().expect("a name")).collect();
+    assert_eq!((names[0], names[1], names.last()), ("queued", "started", Some(&"complete")), "{names:?}");
+    let numbers: Vec<u64> = seen.iter().map(|event| event["sequence"].as_u64().expect("a number")).collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
+    let task = &seen.last().expect("one")["data"];
+    assert_eq!((&task["id"], &task["status"]), (&json!(id), &json!("complete")));
+}
+
 #[test]
 fn commands_look_after_a_server() {
     let place = Place::new();
@@ -198,7 +270,6 @@ fn commands_look_after_a_server() {
     assert_eq!(ask("tasks list --status failed")["data"], json!([]));
     assert_eq!(ask(&format!("tasks show {done}"))["status"], "complete");
     assert!(tell(&format!("tasks show {done}")).contains("/api/v1/download/"));
-    assert_eq!(ask(&format!("tasks watch {done}"))["status"], "complete");
     assert!(tell(&format!("tasks watch {done}")).contains("bar 2: "));
     let id = running(&client, &funk(1, 16));
     let top = ask("top --once");
@@ -209,7 +280,8 @@ fn commands_look_after_a_server() {
     assert_eq!(client.finished(&id)["status"], "cancelled");
     assert_eq!(ask(&format!("tasks cancel {id}"))["status"], "cancelled");
     let watched = place.run(&format!("tasks watch {id} --server {} --json", server.url));
-    assert_eq!((watched.code(), &watched.json()["status"]), (5, &json!("cancelled")));
+    let last = events(&watched.stdout()).pop().expect("an event");
+    assert_eq!((watched.code(), &last["data"]["status"]), (5, &json!("cancelled")));
     let loaded = |list: Value| list["data"][0]["memory_bytes"].is_u64();
     assert!(loaded(ask("models ps")));
     ask("models unload drums");

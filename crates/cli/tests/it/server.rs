@@ -40,6 +40,10 @@ impl Process {
         self.0.try_wait().expect("our child").is_some()
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").arg(signal).arg(self.0.id().to_string()).status();
         assert!(status.expect("kill runs").success());
@@ -107,11 +111,30 @@ impl Server {
 
     /// As [`Server::start`], with variables of the environment.
     pub fn start_in(data: &Path, more: &[&str], environment: &[(&str, &str)]) -> Server {
+        let mut command = partita(&Server::arguments(data, more));
+        command.envs(environment.iter().copied());
+        Server::spawn(command)
+    }
+
+    /// As [`Server::start`], from a shell that has run `first`.
+    pub fn start_after(first: &str, data: &Path, more: &[&str]) -> Server {
+        let plain = partita(&Server::arguments(data, more));
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{first}\nexec \"$0\" \"$@\""));
+        command.arg(plain.get_program()).args(plain.get_args());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.env_remove("PARTITA_CONFIG").env_remove("PARTITA_MODEL");
+        Server::spawn(command)
+    }
+
+    fn arguments<'a>(data: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
         let data = data.to_str().expect("a plain path");
-        let mut arguments = vec!["serve", "--port", "0", "--data-dir", data, "--set", "log.level=warn"];
-        arguments.extend(more);
-        let child = partita(&arguments).envs(environment.iter().copied()).spawn();
-        let mut child = child.expect("the program starts");
+        let first = ["serve", "--port", "0", "--data-dir", data, "--set", "log.level=warn"];
+        [&first[..], more].concat()
+    }
+
+    fn spawn(mut command: Command) -> Server {
+        let mut child = command.spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let mut said = Vec::new();
         let url = loop {

@@ -1,5 +1,7 @@
 //! Two servers on one Redis: what they count, keep and refuse, they do as one.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use reqwest::blocking::Response;
@@ -44,9 +46,43 @@ impl Site {
         others.filter_map(id).max().expect("a connection").to_string()
     }
 
+    /// A client that keeps its connection.
+    fn door(&self) -> Door {
+        let socket = self.redis.url.trim_start_matches("redis+unix://");
+        let mut command = Command::new("redis-cli");
+        command.args(["-s", socket]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("redis-cli is needed: `apt-get install redis-server`");
+        let (tell, hear) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        Door { child, tell, hear: BufReader::new(hear) }
+    }
+
     /// Cuts a connection; whoever had it may open another.
     fn cut(&self, connection: &str) {
         assert_eq!(self.redis.command(&["CLIENT", "KILL", "ID", connection]), "1");
+    }
+}
+
+/// A `redis-cli` that goes on running.
+struct Door {
+    child: Child,
+    tell: ChildStdin,
+    hear: BufReader<ChildStdout>,
+}
+
+impl Door {
+    /// Has a command done that is answered with one line, and all is well.
+    fn say(&mut self, command: &str) {
+        writeln!(self.tell, "{command}").expect("it hears");
+        let mut answer = String::new();
+        self.hear.read_line(&mut answer).expect("it answers");
+        assert!(["OK", "1"].contains(&answer.trim()), "{command}: {answer}");
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
@@ -107,6 +143,24 @@ fn a_key_has_one_quota_at_all_servers() {
         let answer = ask(&server.client().with_key(&other));
         assert_eq!((answer.status().as_u16(), left(&answer)), (202, Some(4 - number as u32)));
     }
+}
+
+#[test]
+fn a_batch_counts_all_its_requests_at_all_servers_or_none() {
+    let site = Site::start();
+    let (one, two) = (site.server("one", &IDLE), site.server("two", &IDLE));
+    let key = site.key("--hourly 5");
+    let (one, two) = (one.client().with_key(&key), two.client().with_key(&key));
+    let batch = |client: &Client| {
+        let body = json!({"requests": vec![json!({"style": "funk", "bars": 1}); 3]});
+        let answer = client.posted("/api/v1/generate/batch", &body, &[("Prefer", "respond-async")]);
+        let answer = answer.expect("an answer");
+        (answer.status().as_u16(), left(&answer))
+    };
+    assert_eq!(batch(&one), (202, Some(2)));
+    assert_eq!(batch(&two), (429, Some(2)));
+    assert_eq!(left(&ask(&two)), Some(1));
+    assert_eq!(tasks(&one), 2);
 }
 
 #[test]
@@ -220,19 +274,39 @@ fn unavailable(answer: Response) {
 }
 
 #[test]
-fn tasks_pass_uncounted_or_are_refused_while_nobody_can_count_as_configured() {
+fn a_connection_that_was_lost_costs_neither_a_count_nor_a_task() {
     let site = Site::start();
     let key = site.key("--hourly 100");
     let two = Two::start(&site);
     let (open, closed) = (two.open.client().with_key(&key), two.closed.client().with_key(&key));
     assert_eq!((left(&ask(&open)), left(&ask(&closed))), (Some(99), Some(98)));
     two.counters.iter().for_each(|connection| site.cut(connection));
+    assert_eq!((left(&ask(&open)), left(&ask(&closed))), (Some(97), Some(96)));
+    for server in [&two.open, &two.closed] {
+        assert_eq!(uncounted(server), 0, "{}", server.log.text());
+    }
+}
+
+#[test]
+fn tasks_pass_uncounted_or_are_refused_while_nobody_can_count_as_configured() {
+    let site = Site::start();
+    let key = site.key("--hourly 100");
+    let two = Two::start(&site);
+    let (open, closed) = (two.open.client().with_key(&key), two.closed.client().with_key(&key));
+    assert_eq!((left(&ask(&open)), left(&ask(&closed))), (Some(99), Some(98)));
+    // Those that are there stay; no new one is let in.
+    let mut door = site.door();
+    let cut: Vec<String> = two.counters.iter().map(|id| format!("CLIENT KILL ID {id}")).collect();
+    door.say(&cut[0]);
+    door.say(&cut[1]);
+    door.say("CONFIG SET maxclients 1");
     let answer = ask(&open);
     assert_eq!((answer.status().as_u16(), left(&answer)), (202, None));
     two.open.log.says(UNCOUNTED);
     unavailable(ask(&closed));
     assert_eq!(tasks(&open), 3, "one was refused");
-    // With new connections, both count on from where they were.
+    door.say("CONFIG SET maxclients 1000");
+    // Both count on from where they were.
     assert_eq!((left(&ask(&open)), left(&ask(&closed))), (Some(97), Some(96)));
     assert_eq!(uncounted(&two.closed), 0, "{}", two.closed.log.text());
 }

@@ -18,6 +18,7 @@ use crate::run::Place;
 use crate::server::{Redis, Server, worker_in};
 
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const VENDORS: &str = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
 const TRACE: [u8; 16] = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes();
 const SPAN: [u8; 8] = 0x00f0_67aa_0ba9_02b7_u64.to_be_bytes();
 
@@ -111,7 +112,8 @@ fn a_request_and_the_work_on_its_task_are_one_trace_that_goes_on_from_the_caller
     let mut server = Server::start_in(&place.path("data"), &more, &AT_THE_END);
     let client = server.client();
     let body = json!({"style": "funk", "bars": 2, "seed": 1});
-    let answer = client.posted("/api/v1/generate", &body, &[("traceparent", CALLER)]).expect("an answer");
+    let headers = [("traceparent", CALLER), ("tracestate", VENDORS)];
+    let answer = client.posted("/api/v1/generate", &body, &headers).expect("an answer");
     assert_eq!(answer.status(), 200);
     let request_id = answer.headers()["x-request-id"].to_str().expect("text").to_owned();
     let task: serde_json::Value = answer.json().expect("a task");
@@ -158,6 +160,9 @@ fn a_request_and_the_work_on_its_task_are_one_trace_that_goes_on_from_the_caller
         assert!(work.start_time_unix_nano <= part.start_time_unix_nano);
         assert!(part.end_time_unix_nano <= work.end_time_unix_nano);
     }
+    for name in ["POST /api/v1/generate", "queued", "task", "load", "generate", "store"] {
+        assert_eq!(only(&spans, name).trace_state, VENDORS, "{name}");
+    }
     let generate = only(&spans, "generate");
     assert!(generate.end_time_unix_nano - generate.start_time_unix_nano > 1_000_000, "{generate:?}");
 
@@ -188,7 +193,7 @@ fn a_trace_goes_on_in_the_worker_that_does_the_task() {
     let named = [AT_THE_END[0], ("OTEL_SERVICE_NAME", "drummers"), AT_THE_END[2], AT_THE_END[3]];
     let mut worker = worker_in(&place.path("worker"), &shared, &named);
     let client = server.client();
-    let headers = [("traceparent", CALLER), ("Prefer", "respond-async")];
+    let headers = [("traceparent", CALLER), ("tracestate", VENDORS), ("Prefer", "respond-async")];
     let (status, task) =
         client.post("/api/v1/generate", &json!({"style": "funk", "bars": 1}), &headers).expect("an answer");
     assert_eq!(status, 202, "{task}");
@@ -197,7 +202,9 @@ fn a_trace_goes_on_in_the_worker_that_does_the_task() {
     let spans = collector.spans();
     let (request, work) = (only(&spans, "POST /api/v1/generate"), only(&spans, "task"));
     assert_eq!(work.parent_span_id, request.span_id);
-    only(&spans, "queued");
+    for name in ["POST /api/v1/generate", "queued", "task", "generate"] {
+        assert_eq!(only(&spans, name).trace_state, VENDORS, "{name}");
+    }
     let mut names: Vec<String> =
         collector.resources().iter().map(|resource| text(resource, "service.name")).collect();
     names.sort();

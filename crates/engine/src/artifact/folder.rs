@@ -3,44 +3,44 @@
 //! `ab/fil_abcd....<hash>` is a body and `ab/fil_abcd....json` the sidecar that names its hash. Both are written
 //! under another name, made durable and renamed. So a file is there whole or not at all, whenever the power goes, and
 //! one that is replaced changes in a single step. What a crash leaves behind, [`Folder::clean`] removes.
+//!
+//! A sidecar's own time of modification is the end of its file, so that a clean-up need not open it. What counts is
+//! what stands in it: whoever copies the folder may lose such times.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
-use super::{Artifact, MAX_SIDECAR, body_name, parse_id, place, sidecar_name};
-
-/// Left alone for so long: somebody may still be writing it.
-const FRESH: Duration = Duration::from_secs(3600);
+use super::sweep::Seen;
+use super::{Artifact, MAX_SIDECAR, body_name, place, sidecar_name};
 
 pub(super) struct Folder {
-    root: PathBuf,
+    pub(super) root: PathBuf,
     /// Folders that are known to be there for good.
     made: Mutex<HashSet<PathBuf>>,
     /// Held by whoever ends a file or puts its end off.
-    ends: Mutex<()>,
-    /// What looked like left by a crash at the last clean-up.
-    suspects: Mutex<HashSet<PathBuf>>,
+    pub(super) ends: Mutex<()>,
+    /// At the last clean-up.
+    pub(super) seen: Mutex<Seen>,
 }
 
 impl Folder {
     /// # Errors
     /// When the folder cannot be made or written.
     pub fn open(root: PathBuf) -> io::Result<Folder> {
-        let (made, ends, suspects) = Default::default();
-        let folder = Folder { root, made, ends, suspects };
+        let (made, ends, seen) = Default::default();
+        let folder = Folder { root, made, ends, seen };
         make_folder(&folder.temporary())?;
         // Found out now rather than at the end of the first task.
         tempfile::NamedTempFile::new_in(folder.temporary())?;
         Ok(folder)
     }
 
-    fn temporary(&self) -> PathBuf {
+    pub(super) fn temporary(&self) -> PathBuf {
         self.root.join("tmp")
     }
 
@@ -63,18 +63,27 @@ impl Folder {
     pub fn put(&self, artifact: &Artifact, bytes: &[u8]) -> io::Result<()> {
         let leaf = self.leaf(&artifact.id);
         self.make(&leaf)?;
-        self.write(&leaf.join(body_name(artifact)), bytes)?;
-        let sidecar = serde_json::to_vec(artifact).map_err(io::Error::other)?;
-        self.write(&leaf.join(sidecar_name(&artifact.id)), &sidecar)?;
+        self.write(&leaf.join(body_name(artifact)), bytes, None)?;
+        self.write_sidecar(&leaf, artifact)?;
         // The body that the old sidecar named stays for `clean`: a second writer may just be naming it again.
         sync_folder(&leaf)
     }
 
-    fn write(&self, to: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write_sidecar(&self, leaf: &Path, artifact: &Artifact) -> io::Result<()> {
+        let text = serde_json::to_vec(artifact).map_err(io::Error::other)?;
+        self.write(&leaf.join(sidecar_name(&artifact.id)), &text, Some(artifact.expires_at))
+    }
+
+    /// `ends`: when the file ends (milliseconds), for its time of modification.
+    fn write(&self, to: &Path, bytes: &[u8], ends: Option<i64>) -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(self.temporary())?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        file.persist(to)?;
+        let file = file.persist(to)?;
+        // Not before: what a crash leaves half written must look as old as it is.
+        if let Some(ends) = ends {
+            stamp(&file, ends);
+        }
         Ok(())
     }
 
@@ -85,7 +94,7 @@ impl Folder {
         let path = leaf.join(sidecar_name(id));
         let Some(mut artifact) = read_sidecar(&path)? else { return Ok(None) };
         artifact.expires_at = artifact.expires_at.max(until);
-        self.write(&path, &serde_json::to_vec(&artifact).map_err(io::Error::other)?)?;
+        self.write_sidecar(&leaf, &artifact)?;
         sync_folder(&leaf)?;
         // Another process on this folder may just have ended it.
         if leaf.join(body_name(&artifact)).exists() {
@@ -116,95 +125,14 @@ impl Folder {
         remove_file(&leaf.join(sidecar_name(id)))?;
         found.map_or(Ok(()), |artifact| remove_file(&leaf.join(body_name(&artifact))))
     }
-
-    /// Removes what expired before `now` (milliseconds) and what a crash left; returns files and bytes.
-    pub fn clean(&self, now: i64) -> io::Result<(u64, u64)> {
-        let mut round =
-            Round { removed: (0, 0), before: lock(&self.suspects).clone(), after: HashSet::new() };
-        for path in entries(&self.temporary())? {
-            round.remove_old(path)?;
-        }
-        for leaf in entries(&self.root)?.iter().filter(|path| path.file_name() != Some(OsStr::new("tmp"))) {
-            self.clean_leaf(leaf, now, &mut round)?;
-        }
-        *lock(&self.suspects) = round.after;
-        Ok(round.removed)
-    }
-
-    fn clean_leaf(&self, leaf: &Path, now: i64, round: &mut Round) -> io::Result<()> {
-        let (sidecars, bodies): (Vec<_>, Vec<_>) =
-            entries(leaf)?.into_iter().partition(|path| path.extension() == Some(OsStr::new("json")));
-        let mut known = vec![];
-        for path in sidecars {
-            let id = path.file_stem().and_then(OsStr::to_str).filter(|id| parse_id(id).is_ok());
-            match (id, read_sidecar(&path)) {
-                (None, _) => {}
-                (Some(_), Ok(Some(artifact))) if artifact.expires_at > now => {
-                    known.push(body_name(&artifact));
-                }
-                (Some(_), Ok(Some(_))) => {
-                    let _ends = lock(&self.ends);
-                    match read_sidecar(&path)? {
-                        Some(artifact) if artifact.expires_at <= now => {
-                            remove_file(&path)?;
-                            remove_file(&leaf.join(body_name(&artifact)))?;
-                            round.removed.0 += 1;
-                            round.removed.1 += artifact.bytes;
-                        }
-                        // Put off just now.
-                        Some(artifact) => known.push(body_name(&artifact)),
-                        None => {}
-                    }
-                }
-                (Some(_), _) => round.remove_old(path)?,
-            }
-        }
-        for path in bodies {
-            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-            let is_body = name.split_once('.').is_some_and(|(id, _)| parse_id(id).is_ok());
-            // What is not ours is left alone.
-            if is_body && !known.iter().any(|known| known == name) {
-                round.remove_old(path)?;
-            }
-        }
-        Ok(())
-    }
 }
 
-/// One clean-up.
-struct Round {
-    /// Files and bytes.
-    removed: (u64, u64),
-    /// What looked old before, and what does now.
-    before: HashSet<PathBuf>,
-    after: HashSet<PathBuf>,
-}
-
-impl Round {
-    /// Removes what is old and was so the last time: by one look alone, everything is old to a clock that has jumped.
-    fn remove_old(&mut self, path: PathBuf) -> io::Result<()> {
-        let Ok(about) = fs::symlink_metadata(&path) else { return Ok(()) };
-        let age = about.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
-        if !about.is_file() || age.is_none_or(|age| age < FRESH) {
-            return Ok(());
-        }
-        if !self.before.contains(&path) {
-            self.after.insert(path);
-            return Ok(());
-        }
-        remove_file(&path)?;
-        self.removed.0 += 1;
-        self.removed.1 += about.len();
-        Ok(())
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `None` if there is none, or none that makes sense.
-fn read_sidecar(path: &Path) -> io::Result<Option<Artifact>> {
+pub(super) fn read_sidecar(path: &Path) -> io::Result<Option<Artifact>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -215,19 +143,16 @@ fn read_sidecar(path: &Path) -> io::Result<Option<Artifact>> {
     Ok(serde_json::from_slice(&text).ok())
 }
 
-/// Paths in a folder; none if it is no folder.
-fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(vec![])
-        }
-        Err(error) => Err(error),
+/// Makes `ends` (milliseconds) the time a sidecar was modified, where the system can: a clean-up looks at it first.
+pub(super) fn stamp(sidecar: &File, ends: i64) {
+    let since = Duration::from_millis(u64::try_from(ends).unwrap_or(0));
+    if let Some(time) = UNIX_EPOCH.checked_add(since) {
+        let _ = sidecar.set_modified(time);
     }
 }
 
 /// No error if somebody else was faster.
-fn remove_file(path: &Path) -> io::Result<()> {
+pub(super) fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -14,6 +14,7 @@ use crate::{Code, Config, Fault};
 #[cfg(feature = "cloud")]
 mod cloud;
 mod folder;
+mod sweep;
 
 use folder::Folder;
 
@@ -271,7 +272,8 @@ impl Artifacts {
         match &self.store {
             Store::Folder(folder) => {
                 let folder = Arc::clone(folder);
-                blocking(move || folder.clean(now())).await?.map_err(|error| failed(&error))
+                let swept = blocking(move || folder.clean(now())).await?.map_err(|error| failed(&error))?;
+                Ok((swept.files, swept.bytes))
             }
             #[cfg(feature = "cloud")]
             Store::Cloud(cloud) => cloud.clean(now()).await,

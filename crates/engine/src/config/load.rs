@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::environment::{self, Variable};
 use super::keys::{KEYS, Key, PROFILE, TARGET, nearest};
 use super::rule::{Rule, is_name};
 use super::yaml::{At, Kind, Node, parse};
@@ -15,8 +16,8 @@ use super::{Config, check};
 pub struct Sources {
     /// A YAML file.
     pub file: Option<PathBuf>,
-    /// `PARTITA_SERVER__PORT=8080`: two underscores where the YAML has a level. Variables without two underscores, or
-    /// with another beginning, are not ours.
+    /// `PARTITA_SERVER__PORT=8080`: two underscores where the YAML has a level. Of the others that begin with `PARTITA_`
+    /// only those are let be that something else reads; a wrong value of one that everything runs on is refused here.
     pub environment: Vec<(String, String)>,
     /// `("server.port", "8080")`
     pub flags: Vec<(String, String)>,
@@ -25,11 +26,11 @@ pub struct Sources {
 impl Sources {
     /// The file, with the environment of this process.
     pub fn of_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Sources {
-        // What is not Unicode cannot be a value of ours.
+        // A value that is no Unicode is kept in a form that is refused.
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
         };
-        let environment = std::env::vars_os().filter_map(text).filter(|(name, _)| is_ours(name)).collect();
+        let environment = std::env::vars_os().filter_map(text).collect();
         Sources { file, environment, flags }
     }
 }
@@ -64,9 +65,13 @@ pub fn load(sources: &Sources) -> Result<Config, Vec<Invalid>> {
     if let Some(file) = &sources.file {
         settings.file(file);
     }
-    for (name, text) in sources.environment.iter().filter(|(name, _)| is_ours(name)) {
-        let path = name["PARTITA_".len()..].to_lowercase().replace("__", ".");
-        settings.text(&path, text, &Origin { name: name.clone() });
+    for (name, text) in &sources.environment {
+        let origin = Origin { name: name.clone() };
+        match environment::sort(name, text) {
+            Variable::Key(path) => settings.text(&path, text, &origin),
+            Variable::Wrong(message) => settings.fail(name, &origin, None, message),
+            Variable::Other => {}
+        }
     }
     for (path, text) in &sources.flags {
         settings.text(path, text, &Origin { name: format!("flag {path}") });
@@ -87,10 +92,6 @@ pub fn load(sources: &Sources) -> Result<Config, Vec<Invalid>> {
         }
         Err(error) => Err(vec![invalid("", error.to_string())]),
     }
-}
-
-fn is_ours(variable: &str) -> bool {
-    variable.strip_prefix("PARTITA_").is_some_and(|rest| rest.contains("__"))
 }
 
 /// A file, a variable or a flag.
@@ -328,10 +329,21 @@ impl Kind {
 }
 
 fn read(file: &Path) -> Result<String, String> {
-    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    // The system's words without its number.
+    let words = |error: &std::io::Error| error.to_string().split(" (os error").next().map(str::to_lowercase);
+    let unreadable = |error: std::io::Error| format!("cannot be read: {}", words(&error).unwrap_or_default());
     let bytes = std::fs::metadata(file).map_err(unreadable)?.len();
     if bytes > MAX_BYTES {
         return Err(format!("must be at most {MAX_BYTES} bytes, got {bytes}"));
     }
-    std::fs::read_to_string(file).map_err(unreadable)
+    let bytes = std::fs::read(file).map_err(unreadable)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        format!("must be UTF-8 text, got other bytes in line {}", line(&error.as_bytes()[..at]))
+    })
+}
+
+/// The line after these bytes, counted from 1.
+fn line(before: &[u8]) -> usize {
+    before.iter().filter(|&&byte| byte == b'\n').count() + 1
 }

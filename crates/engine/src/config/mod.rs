@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 mod check;
 #[cfg(feature = "redis")]
 mod connect;
+mod environment;
 mod keys;
 mod live;
 mod load;
@@ -210,9 +211,9 @@ pub struct Auth {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Tasks an hour for each key, 0..=1000000000; 0 for no limit. A key may have its own.
+    /// Tasks an hour for each key, 0..=1000000000; 0 for no limit. A key may have its own. Each request of a batch counts.
     pub tasks_per_hour: u32,
-    /// Tasks a minute for each address without a key, 0..=1000000000; 0 for no limit.
+    /// Tasks a minute for each address without a key, 0..=1000000000; 0 for no limit. Each request of a batch counts.
     pub tasks_per_minute_per_address: u32,
     /// Tasks of one key that may wait or run at once, 0..=1000000; 0 for no limit.
     pub concurrent_per_key: usize,

@@ -14,6 +14,14 @@ impl Config {
         system_data_dir(std::env::consts::OS, |name| std::env::var_os(name))
     }
 
+    /// File that holds tasks and API keys; `None` when they are in Redis or in memory.
+    pub fn store_file(&self) -> Option<PathBuf> {
+        match self.queue.url.as_str() {
+            "sqlite" => Some(self.data_dir().join("tasks.sqlite3")),
+            url => url.strip_prefix("sqlite:").map(PathBuf::from),
+        }
+    }
+
     /// Folder for files of results; `None` when they go to object storage.
     pub fn files_dir(&self) -> Option<PathBuf> {
         match self.storage.files.as_str() {
@@ -71,11 +79,14 @@ mod tests {
     fn what_is_set_goes_before_the_systems_place() {
         let mut config = Config::default();
         config.storage.data_dir = "/data".into();
+        assert_eq!(config.store_file(), Some(PathBuf::from("/data/tasks.sqlite3")));
         assert_eq!(config.files_dir(), Some(PathBuf::from("/data/files")));
         assert_eq!(config.models_dir(), PathBuf::from("/data/models"));
         config.storage.files = "s3://bucket".into();
         config.models.dir = "/models".into();
         assert_eq!(config.files_dir(), None);
+        config.queue.url = "redis://localhost".into();
         assert_eq!(config.models_dir(), PathBuf::from("/models"));
+        assert_eq!(config.store_file(), None);
     }
 }

@@ -44,6 +44,10 @@ pub(crate) struct Core {
     pub started_at: Millis,
     /// The warm models are there.
     pub warm: AtomicBool,
+    /// What the parts were last given; held while they are given it.
+    applied: Mutex<Arc<Config>>,
+    /// Tells that they have it.
+    changes: watch::Sender<()>,
     phase: watch::Sender<Phase>,
     running: Mutex<HashMap<JobId, Arc<Control>>>,
     pokes: [Notify; Lane::ALL.len()],
@@ -53,6 +57,8 @@ pub(crate) struct Core {
 
 /// The parts a [`Core`] is made of.
 pub(super) struct Parts {
+    /// What they were opened with.
+    pub config: Arc<Config>,
     pub live: Arc<Live>,
     pub queue: Arc<dyn Queue>,
     pub registry: Arc<Registry>,
@@ -82,6 +88,8 @@ impl Core {
             lanes: parts.lanes,
             started_at: parts.started_at,
             warm: AtomicBool::new(false),
+            applied: Mutex::new(parts.config),
+            changes: watch::Sender::new(()),
             phase: watch::Sender::new(Phase::Running),
             running: Mutex::default(),
             pokes: Default::default(),
@@ -186,12 +194,32 @@ impl Core {
         }
     }
 
-    /// Passes the configuration in force on to the parts that hold some of it.
-    pub fn apply(&self, config: &Config) {
-        self.queue.set_limits(limits(config));
-        self.registry.reconfigure(config);
-        self.artifacts.reconfigure(config);
-        self.cache.reconfigure(config);
+    /// Passes the configuration in force on to the parts that hold some of it, unless they have it; returns once they
+    /// do. Reads the folder of models: not for async code.
+    pub fn apply(&self) {
+        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        let config = self.live.get();
+        if Arc::ptr_eq(&applied, &config) {
+            return;
+        }
+        // First: a part that fails is not tried again for the same configuration.
+        applied.clone_from(&config);
+        self.queue.set_limits(limits(&config));
+        self.registry.reconfigure(&config);
+        self.artifacts.reconfigure(&config);
+        self.cache.reconfigure(&config);
+        self.changes.send_replace(());
+    }
+
+    /// Whether the parts have the configuration in force, as far as anybody can tell without waiting.
+    pub fn is_applied(&self) -> bool {
+        let applied = self.applied.try_lock();
+        applied.is_ok_and(|applied| Arc::ptr_eq(&applied, &self.live.get()))
+    }
+
+    /// Sees each configuration that is put in force from now on.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 }
 

@@ -8,7 +8,7 @@ use partita_queue::WorkerInfo;
 use super::core::seconds;
 use super::start::blocking;
 use super::{Cleaned, Core, Phase};
-use crate::{Config, Fault};
+use crate::Fault;
 
 /// How often the house is looked after.
 const ROUND: Duration = Duration::from_millis(500);
@@ -19,19 +19,17 @@ const ANNOUNCE: Duration = Duration::from_secs(5);
 /// Jobs forgotten at a time, so that others get their turn at the store.
 const SLICE: usize = 200;
 
-/// Looks after everything that is quick, until the engine stops. `config`: what the parts were opened with.
-pub(super) async fn house(core: Arc<Core>, mut config: Arc<Config>) {
+/// Looks after everything that is quick, until the engine stops.
+pub(super) async fn house(core: Arc<Core>) {
     let (mut reaped, mut announced): (Option<Instant>, Option<Instant>) = (None, None);
     while core.phase() < Phase::Stopping {
         core.counts.sample(Instant::now(), tokens(&core));
-        let now = core.live.get();
-        if !Arc::ptr_eq(&now, &config) {
-            let (apply, new) = (core.clone(), now.clone());
-            // The folder of models is read. A part that fails is not tried again for the same configuration.
-            if blocking(move || apply.apply(&new)).await.is_err() {
+        // Whoever reloads through the engine has done this; not so who only has the configuration.
+        if !core.is_applied() {
+            let apply = core.clone();
+            if blocking(move || apply.apply()).await.is_err() {
                 tracing::error!("a part of the new configuration is not in force");
             }
-            config = now;
         }
         let every = (core.visibility() / 4).min(REAP);
         if reaped.is_none_or(|last| last.elapsed() >= every) {

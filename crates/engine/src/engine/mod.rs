@@ -44,7 +44,8 @@ pub struct Order {
     /// `(key, fingerprint)`; the fingerprint is a hash of the request as it came.
     pub idempotency: Option<(String, String)>,
     pub request_id: String,
-    /// `traceparent` (W3C Trace Context) that the work belongs to; empty if nobody traces it.
+    /// `traceparent` (W3C Trace Context) that the work belongs to, and on a second line `tracestate` if there is one;
+    /// empty if nobody traces it.
     pub trace: String,
     /// The highest priority this caller may ask for, `0..=9`; 9 if `None`.
     pub max_priority: Option<u8>,
@@ -244,7 +245,8 @@ impl Engine {
         problems.finish()
     }
 
-    /// Reads the configuration again and passes it on; jobs at work keep the old one.
+    /// Reads the configuration again and passes it on; jobs at work keep the old one. When it returns, the new one is in
+    /// force in every part of this process.
     ///
     /// # Errors
     /// Everything wrong with it; the old one stays in force.
@@ -252,7 +254,7 @@ impl Engine {
         let core = self.inner.core.clone();
         let reload = move || {
             let reloaded = core.live.reload()?;
-            core.apply(&core.live.get());
+            core.apply();
             Ok(reloaded)
         };
         // Files are read, which may take a while on a slow disk.

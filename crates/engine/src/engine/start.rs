@@ -68,6 +68,7 @@ impl Engine {
         };
         let lanes = options.lanes.unwrap_or_else(|| Lane::ALL.to_vec());
         let core = Arc::new(Core::new(Parts {
+            config,
             live,
             queue,
             registry: Arc::new(registry),
@@ -92,7 +93,7 @@ impl Engine {
             tasks.spawn(worker::listen(core.clone()));
         }
         tasks.spawn(warm(core.clone()));
-        tasks.spawn(keep::house(core.clone(), config));
+        tasks.spawn(keep::house(core.clone()));
         tasks.spawn(keep::clean_often(core.clone()));
         Ok(Engine { inner: Arc::new(Inner { core, tasks: tokio::sync::Mutex::new(tasks) }) })
     }
@@ -149,7 +150,8 @@ async fn open_file(path: &Path, limits: Limits) -> Result<Arc<dyn Queue>, Fault>
         #[cfg(unix)]
         builder.mode(0o700);
         builder.recursive(true).create(folder).await.map_err(|error| {
-            Fault::new(Code::Unavailable, format_args!("storage.data_dir cannot be made: {}", error.kind()))
+            let (folder, why) = (folder.display(), error.kind());
+            Fault::new(Code::Unavailable, format_args!("storage.data_dir {folder} cannot be made: {why}"))
         })?;
     }
     open_sqlite(move || Sqlite::open(&path, limits)).await

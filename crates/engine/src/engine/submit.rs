@@ -39,8 +39,19 @@ impl Engine {
         let config = core.live.get();
         let most = order.max_priority.unwrap_or(9).min(9);
         let (registry, settings) = (core.registry.clone(), config.clone());
+        let most_bytes = config.server.max_upload_mb.saturating_mul(1 << 20);
+        let file = match input(&request).and_then(|input| input.file_id.as_deref()) {
+            Some(id) => self.music(id, most_bytes).await?,
+            None => None,
+        };
         let prepare = move || {
-            let mut checked = family::check(request, &registry, &settings)?;
+            let mut checked = match &file {
+                Some(bytes) => {
+                    let given = family::Given { bytes, field: "input/file_id" };
+                    family::check_given(request, given, &registry, &settings)?
+                }
+                None => family::check(request, &registry, &settings)?,
+            };
             let fields = ordered(&mut checked.request);
             let (priority, timeout) = (fields.priority.unwrap_or(5.min(most)), *fields.timeout);
             if priority > most {
@@ -60,7 +71,7 @@ impl Engine {
             // Kept as long as the result could be, so that another try can read it too.
             let keep = timeout.saturating_add(seconds(config.retention.files)).saturating_add(SLACK);
             let file = core.artifacts.find(id).await?.ok_or_else(|| gone(id))?;
-            usable(&file, config.server.max_upload_mb.saturating_mul(1 << 20))?;
+            usable(&file, most_bytes)?;
             core.artifacts.extend(id, keep).await?.ok_or_else(|| gone(id))?;
         }
         let now = core.queue.now().await?;
@@ -89,6 +100,18 @@ impl Engine {
         };
         core.job_stored(lane);
         Ok(accepted)
+    }
+
+    /// The bytes of a file that a request names; `None` where it is not there or cannot be music, which is told once the
+    /// rest of the request has been checked.
+    async fn music(&self, id: &str, most_bytes: u64) -> Result<Option<Vec<u8>>, Fault> {
+        let artifacts = &self.inner.core.artifacts;
+        let file = artifacts.find(id).await?.filter(|file| usable(file, most_bytes).is_ok());
+        let Some(file) = file else { return Ok(None) };
+        match artifacts.read(id, 0..file.bytes).await {
+            Err(fault) if fault.code == Code::NotFound => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// Seconds until a job will have ended, from measured speed; 0 once it has.

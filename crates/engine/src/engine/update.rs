@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::Fault;
 use crate::request::problems::Problems;
+use crate::request::whole;
 
 /// Checks live parameters: any of `temperature`, `top_k` and `top_p`, at least one.
 ///
@@ -20,7 +21,7 @@ pub(super) fn check(parameters: &Value) -> Result<(), Fault> {
         let (allowed, fits) = match name.as_str() {
             "temperature" => ("in (0, 4]", number.is_some_and(|number| number > 0.0 && number <= 4.0)),
             "top_k" => {
-                ("a whole number in 0..=100000", value.as_u64().is_some_and(|number| number <= 100_000))
+                ("a whole number in 0..=100000", whole::of(value).is_some_and(|number| number <= 100_000))
             }
             "top_p" => ("in (0, 1]", number.is_some_and(|number| number > 0.0 && number <= 1.0)),
             _ => {
@@ -58,6 +59,7 @@ mod tests {
         for good in [
             json!({"temperature": 4}),
             json!({"top_k": 0, "top_p": 1}),
+            json!({"top_k": 5.0}),
             json!({"temperature": 0.01, "top_k": 100_000, "top_p": 0.5}),
         ] {
             assert_eq!(check(&good), Ok(()), "{good}");

@@ -56,24 +56,34 @@ pub(crate) struct Chosen {
     pub description: Description,
 }
 
+/// The file that a request names, when its bytes are at hand.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    pub bytes: &'a [u8],
+    /// Where in the request it came from: `input/file_id`, or `file` of a form.
+    pub field: &'static str,
+}
+
 /// What a check needs to know and what it finds.
 pub(crate) struct Check<'a> {
     pub config: &'a Config,
+    pub given: Option<Given<'a>>,
     pub problems: Problems,
     /// What all files of the task will take.
     pub tally: Tally,
 }
 
-/// As [`check`](super::check), with any catalogue.
+/// As [`check`](super::check), with any catalogue, and with the file that the request names if that is `given`.
 ///
 /// # Errors
 /// Everything wrong with the request.
 pub fn check_with(
     mut request: Request,
+    given: Option<Given>,
     catalogue: &dyn Catalogue,
     config: &Config,
 ) -> Result<Checked, Fault> {
-    let mut check = Check { config, problems: Problems::default(), tally: Tally::default() };
+    let mut check = Check { config, given, problems: Problems::default(), tally: Tally::default() };
     let mut model = String::new();
     let mut inputs = Vec::new();
     let mut lane = Lane::Generation;
@@ -153,7 +163,14 @@ impl Check<'_> {
         let most_bytes = self.config.server.max_upload_mb.saturating_mul(1 << 20);
         let music = input::check(input, most_bytes, &mut self.problems);
         inputs.extend(input.file_id.clone());
-        music
+        let Some(given) = self.given.filter(|_| input.file_id.is_some()) else { return music };
+        match input::given(given.bytes, given.field) {
+            Ok(music) => Some(music),
+            Err(fault) => {
+                self.problems.merge(fault);
+                None
+            }
+        }
     }
 
     /// The model that answers; `None` after a problem. `words`: a field that only models of audio read.

@@ -16,7 +16,7 @@ mod model;
 mod style;
 
 pub use batch::{JSONL_NAME, jsonl};
-pub use check::{Catalogue, check_with};
+pub use check::{Catalogue, Given, check_with};
 pub use model::{Description, Model, ModelSource, compute, describe, describe_source};
 pub use partita_models::drums::{Counts, Sampling};
 pub use style::StyleInfo;
@@ -100,7 +100,20 @@ impl Change {
 /// # Errors
 /// Everything wrong with it, each with its pointer and what is allowed.
 pub fn check(request: Request, registry: &Registry, config: &Config) -> Result<Checked, Fault> {
-    check_with(request, registry, config)
+    check_with(request, None, registry, config)
+}
+
+/// As [`check`], also against the file that the request names.
+///
+/// # Errors
+/// As [`check`]; those of the file point to where it was `given`.
+pub fn check_given(
+    request: Request,
+    given: Given,
+    registry: &Registry,
+    config: &Config,
+) -> Result<Checked, Fault> {
+    check_with(request, Some(given), registry, config)
 }
 
 /// Checks that an uploaded file is a MIDI file that can be worked on.

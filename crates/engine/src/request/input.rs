@@ -29,7 +29,7 @@ pub(crate) struct Music {
     pub score: Score,
     /// The file it came in, if it came in one.
     pub bytes: Option<Vec<u8>>,
-    /// Where in the request it came from: `input/midi`.
+    /// Where in the request it came from: `input/midi`, or `file` of a form.
     pub field: &'static str,
 }
 
@@ -140,6 +140,14 @@ pub(crate) fn read(input: &Input, files: &HashMap<String, Vec<u8>>) -> Result<Mu
     let music = check(&mut input.clone(), MOST_BYTES, &mut problems);
     problems.finish()?;
     music.ok_or_else(|| Fault::internal("an input that was checked has no music"))
+}
+
+/// Reads the bytes of the file that an input names. `field`: where in the request they came from.
+///
+/// # Errors
+/// `InvalidMidi`.
+pub(crate) fn given(bytes: &[u8], field: &'static str) -> Result<Music, Fault> {
+    parse(bytes.to_vec(), field)
 }
 
 /// `fil_` and 26 letters or digits.

@@ -11,6 +11,7 @@ pub(crate) mod groups;
 pub(crate) mod input;
 pub(crate) mod problems;
 pub(crate) mod webhook;
+pub(crate) mod whole;
 
 /// A request of any verb, as it is stored in a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +50,7 @@ macro_rules! request {
             #[schema(example = "funk")]
             pub style: Option<String>,
             /// Same request and seed, same bytes. Drawn and told if left out.
+            #[serde(deserialize_with = "whole::option::<_, _, 0, { u64::MAX }>")]
             #[serde(skip_serializing_if = "Option::is_none")]
             pub seed: Option<u64>,
         });
@@ -66,10 +68,12 @@ macro_rules! request {
             #[schema(minimum = 0, maximum = 1)]
             pub density: Option<f64>,
             /// Lowest and highest velocity.
+            #[serde(deserialize_with = "whole::pair::<_, _, 1, 127>")]
             #[serde(skip_serializing_if = "Option::is_none")]
             #[schema(example = json!([1, 127]))]
             pub velocity: Option<[u8; 2]>,
             /// How many different answers; number `i` draws from stream `i` of the seed.
+            #[serde(deserialize_with = "whole::option::<_, _, 1, 64>")]
             #[serde(alias = "num_outputs", alias = "n", skip_serializing_if = "Option::is_none")]
             #[schema(minimum = 1, maximum = 64)]
             pub variations: Option<usize>,
@@ -81,6 +85,7 @@ macro_rules! request {
             #[schema(exclusive_minimum = 0, maximum = 4)]
             pub temperature: Option<f64>,
             /// Only the k likeliest tokens; 0 for all.
+            #[serde(deserialize_with = "whole::option::<_, _, 0, 100000>")]
             #[serde(skip_serializing_if = "Option::is_none")]
             #[schema(minimum = 0, maximum = 100000)]
             pub top_k: Option<usize>,
@@ -114,6 +119,7 @@ macro_rules! request {
             #[schema(max_length = 64)]
             pub custom_id: Option<String>,
             /// Higher goes first.
+            #[serde(deserialize_with = "whole::option::<_, _, 0, 9>")]
             #[serde(skip_serializing_if = "Option::is_none")]
             #[schema(minimum = 0, maximum = 9, example = 5)]
             pub priority: Option<u8>,
@@ -134,6 +140,7 @@ request! {
     /// New music. Every field may be left out.
     Generate [modelled sampled delivered ordered] {
         /// Bars to play.
+        #[serde(deserialize_with = "whole::option::<_, _, 1, 32>")]
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(minimum = 1, maximum = 32, example = 4)]
         pub bars: Option<u32>,
@@ -142,6 +149,7 @@ request! {
         #[schema(minimum = 40, maximum = 300, example = 96)]
         pub tempo: Option<f64>,
         /// Numerator and denominator.
+        #[serde(deserialize_with = "whole::pair::<_, _, 1, 32>")]
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(example = json!([4, 4]))]
         pub time_signature: Option<[u32; 2]>,
@@ -172,6 +180,7 @@ request! {
     Continue [modelled sampled delivered ordered] {
         pub input: Input,
         /// New bars; 4 if left out.
+        #[serde(deserialize_with = "whole::option::<_, _, 1, 32>")]
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(minimum = 1, maximum = 32)]
         pub bars: Option<u32>,
@@ -187,6 +196,7 @@ request! {
     Infill [modelled sampled delivered ordered] {
         pub input: Input,
         /// First and last bar to play anew, counted from 1; all if left out.
+        #[serde(deserialize_with = "whole::pair::<_, _, 1, 1048576>")]
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(example = json!([3, 4]))]
         pub bars: Option<[u32; 2]>,
@@ -213,6 +223,7 @@ request! {
         #[schema(minimum = -40, maximum = -6)]
         pub loudness: Option<f64>,
         /// Hz; 44100 if left out.
+        #[serde(deserialize_with = "whole::option::<_, _, 8000, 192000>")]
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(minimum = 8000, maximum = 192000)]
         pub sample_rate: Option<u32>,
@@ -306,6 +317,7 @@ pub struct Input {
     #[schema(minimum = 40, maximum = 300)]
     pub tempo: Option<f64>,
     /// Of `notes`; 4/4 if left out.
+    #[serde(deserialize_with = "whole::pair::<_, _, 1, 32>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_signature: Option<[u32; 2]>,
 }

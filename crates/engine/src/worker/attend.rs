@@ -13,6 +13,7 @@ use tracing::{Instrument, Span};
 
 use super::control::{Control, Why};
 use super::perform::{Done, Task, perform};
+use super::store::{SPACE, forget, no_space};
 use super::tell::{Said, Teller};
 use crate::engine::{Core, Phase, TRACE, units};
 use crate::{Code, Fault};
@@ -33,6 +34,9 @@ const GIVE_UP: Duration = Duration::from_secs(3);
 /// How long the end of a job waits for its last events: for a store that is slow, on a machine whose cores are all at
 /// work. One that does not answer is given up sooner.
 const LAST_WORDS: Duration = Duration::from_secs(15);
+
+/// What [`end`] says of a result that the store has no room for.
+const NO_ROOM: &str = "no room";
 
 /// Does a claimed job and ends it, or gives it back.
 pub(super) async fn attend(core: Arc<Core>, claim: Claim) {
@@ -123,17 +127,20 @@ async fn look_after(core: Arc<Core>, claim: Claim) {
                 let new = &job.new;
                 core.speeds.learn(new.lane, &new.model, &new.kind, units(&new.request), played);
             }
-            end(&core, &job, &lease, &control, Outcome::Complete(done.value), "complete").await
+            match end(&core, &job, &lease, &control, Outcome::Complete(done.value), "complete").await {
+                NO_ROOM => {
+                    // First, for they take space.
+                    forget(&core.artifacts, &done.files).await;
+                    let (outcome, status) = failure(&job, no_space(&"no space left for tasks"));
+                    end(&core, &job, &lease, &control, outcome, status).await
+                }
+                status => status,
+            }
         }
         Verdict::Cancelled => end(&core, &job, &lease, &control, Outcome::Cancelled, "cancelled").await,
         Verdict::Failed(fault) => {
-            let again = again(&fault);
-            // Deaths of workers are counted apart, see `partita_queue`.
-            let errors = job.attempts.saturating_sub(job.deaths);
-            let status = if again && errors < job.new.max_attempts { "retried" } else { "failed" };
-            tracing::warn!(task = %job.new.id, code = ?fault.code, error = %fault, status, "a task failed");
-            let error = serde_json::to_value(Fault { retry_after: None, ..fault }).unwrap_or_default();
-            end(&core, &job, &lease, &control, Outcome::Failed { error, again }, status).await
+            let (outcome, status) = failure(&job, fault);
+            end(&core, &job, &lease, &control, outcome, status).await
         }
     };
     stop(heart).await;
@@ -253,6 +260,17 @@ fn verdict(ended: Option<Result<Done, Fault>>, why: Option<Why>) -> Verdict {
     }
 }
 
+/// What is told of a failed job, and what becomes of it.
+fn failure(job: &Job, fault: Fault) -> (Outcome, &'static str) {
+    let again = again(&fault);
+    // Deaths of workers are counted apart, see `partita_queue`.
+    let errors = job.attempts.saturating_sub(job.deaths);
+    let status = if again && errors < job.new.max_attempts { "retried" } else { "failed" };
+    tracing::warn!(task = %job.new.id, code = ?fault.code, error = %fault, status, "a task failed");
+    let error = serde_json::to_value(Fault { retry_after: None, ..fault }).unwrap_or_default();
+    (Outcome::Failed { error, again }, status)
+}
+
 /// Whether another try may go better, here or on another machine.
 fn again(fault: &Fault) -> bool {
     use Code::{Internal, ModelBroken, ModelsFull, NoSpace, Unavailable, UnknownModel};
@@ -265,7 +283,8 @@ fn again(fault: &Fault) -> bool {
 }
 
 /// Tells the queue of the end, as often as it takes: a store that cannot be reached for a while does not cost
-/// finished work, because the heartbeat keeps the lease or another fence refuses the end.
+/// finished work, because the heartbeat keeps the lease or another fence refuses the end. A result for which there is
+/// no room for [`SPACE`] is [`NO_ROOM`]; a failure, which is smaller, may find some.
 async fn end(
     core: &Core,
     job: &Job,
@@ -276,6 +295,7 @@ async fn end(
 ) -> &'static str {
     let mut pause = Duration::from_millis(50);
     let mut next = Some(outcome);
+    let mut full: Option<Instant> = None;
     loop {
         let (this, copy) = duplicate(next.take()).await;
         next = copy;
@@ -284,6 +304,11 @@ async fn end(
             Ok(true) => return status,
             Ok(false) => return "lost",
             Err(error @ (Error::Unavailable(_) | Error::NoSpace(_))) => {
+                let is_full = matches!(error, Error::NoSpace(_));
+                let waited = is_full && full.get_or_insert_with(Instant::now).elapsed() >= SPACE;
+                if waited && matches!(next, Some(Outcome::Complete(_))) {
+                    return NO_ROOM;
+                }
                 tracing::warn!(task = %job.new.id, %error, "the end of a task cannot be stored, trying again");
                 if control.why() == Some(Why::Lost) || core.phase() == Phase::Stopping {
                     return "lost";
@@ -390,7 +415,7 @@ mod tests {
     use serde_json::Value;
 
     fn done() -> Option<Result<Done, Fault>> {
-        Some(Ok(Done { value: Value::Null, played: None }))
+        Some(Ok(Done { value: Value::Null, played: None, files: vec![] }))
     }
 
     /// Tells a few events to a store that fails; returns how often it was asked and how long it took.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use crate::family::Change;
+use crate::request::whole;
 
 /// Why a job was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +95,7 @@ impl Control {
     pub fn update(&self, parameters: &Value) {
         let new = Change {
             temperature: parameters["temperature"].as_f64(),
-            top_k: parameters["top_k"].as_u64().map(|top_k| usize::try_from(top_k).unwrap_or(usize::MAX)),
+            top_k: whole::of(&parameters["top_k"]).map(|top_k| usize::try_from(top_k).unwrap_or(usize::MAX)),
             top_p: parameters["top_p"].as_f64(),
         };
         let mut change = lock(&self.change);
@@ -140,7 +141,7 @@ mod tests {
         let control = Control::default();
         assert!(control.take_change().is_none() && !control.is_updated());
         control.update(&json!({"temperature": 2.0}));
-        control.update(&json!({"top_k": 3}));
+        control.update(&json!({"top_k": 3.0}));
         assert_eq!(
             control.take_change(),
             Some(Change { temperature: Some(2.0), top_k: Some(3), top_p: None })

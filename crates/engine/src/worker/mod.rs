@@ -32,13 +32,17 @@ const HASTE: Duration = Duration::from_millis(10);
 /// Claims jobs of a lane while there is room, until the process drains; ends when the last of them has ended.
 pub(crate) async fn dispatch(core: Arc<Core>, lane: Lane) {
     let mut running = JoinSet::new();
+    let mut changes = core.changes();
     let mut pause = Duration::from_millis(50);
     while core.phase() == Phase::Running {
         while running.try_join_next().is_some() {}
         let room = core.width(lane).saturating_sub(running.len());
         if room == 0 {
-            // A wider lane in a new configuration is seen at the next look.
-            rest(&core, &mut running, LOOK).await;
+            tokio::select! {
+                () = rest(&core, &mut running, LOOK) => {}
+                // The lane may be wider now.
+                _ = changes.changed() => {}
+            }
             continue;
         }
         match core.queue.claim(&core.worker, lane, room).await {

@@ -35,6 +35,8 @@ pub(super) struct Done {
     pub value: Value,
     /// Seconds of playing; `None` when the result was there already.
     pub played: Option<f64>,
+    /// Ids of the files that the outcome lists.
+    pub files: Vec<String>,
 }
 
 /// A claimed job, with the configuration it keeps until its end.
@@ -96,9 +98,9 @@ pub(super) fn perform(task: &Task, mut teller: Teller, runtime: &Handle) -> Resu
     if teller.progress("export", 1.0, 0, 0).is_break() {
         return Err(stopped());
     }
-    let outcome = part!("store").in_scope(|| store::save(task, made, runtime))?;
+    let (outcome, files) = part!("store").in_scope(|| store::save(task, made, runtime))?;
     let value = serde_json::to_value(outcome).map_err(Fault::internal)?;
-    Ok(Done { value, played: (!hit).then_some(played) })
+    Ok(Done { value, played: (!hit).then_some(played), files })
 }
 
 /// What a thread says that was told to stop.

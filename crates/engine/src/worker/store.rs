@@ -1,24 +1,48 @@
 //! From made music to files with names and an outcome that lists them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use super::control::Control;
 use super::perform::{Task, stopped};
 use crate::engine::rfc3339;
 use crate::family::{JSONL_NAME, Made, MadeFile, jsonl};
 use crate::{Artifact, Artifacts, Code, Fault, File, Outcome};
 
+/// How long one try of a job waits for space. Five tries, as many as usual, and the waits between them last longer than
+/// it is from one clean-up to the next.
+pub(super) const SPACE: Duration = Duration::from_secs(10);
+
 /// Writes the files of a job and lists them in the outcome. Their names come from the job's nonce and the fence of its
 /// lease: a worker that lost the lease and does not know it yet writes files of its own, which nobody is told of and
 /// which expire.
 ///
-/// A full disk or a store that cannot be reached does not cost finished work: it tries again until the job is told
-/// to stop.
+/// A store that cannot be reached does not cost finished work: it tries again until the job is told to stop. It does
+/// so for [`SPACE`] on a full disk; then another try of the job, later, may find room.
 ///
 /// # Errors
-/// `Cancelled` when told to stop, `Internal`.
-pub(super) fn save(task: &Task, made: Made, runtime: &Handle) -> Result<Outcome, Fault> {
+/// `Cancelled` when told to stop, `NoSpace`, `Internal`; none of its files is left then.
+pub(super) fn save(task: &Task, made: Made, runtime: &Handle) -> Result<(Outcome, Vec<String>), Fault> {
+    let mut stored = vec![];
+    let saved = save_all(task, made, &mut stored, runtime);
+    if saved.is_err() {
+        runtime.block_on(forget(&task.core.artifacts, &stored));
+    }
+    Ok((saved?, stored))
+}
+
+/// Removes files that nobody has been told of. Those it cannot remove expire.
+pub(super) async fn forget(artifacts: &Artifacts, ids: &[String]) {
+    for id in ids {
+        if let Err(error) = artifacts.remove(id).await {
+            tracing::debug!(%error, "a file stays until it expires");
+        }
+    }
+}
+
+/// `stored`: gets the ids of the files.
+fn save_all(task: &Task, made: Made, stored: &mut Vec<String>, runtime: &Handle) -> Result<Outcome, Fault> {
     let keep = Duration::try_from_secs_f64(task.config.retention.files).unwrap_or(Duration::MAX);
     let mut outcome = made.outcome;
     for (index, mut file) in made.files.into_iter().enumerate() {
@@ -29,6 +53,7 @@ pub(super) fn save(task: &Task, made: Made, runtime: &Handle) -> Result<Outcome,
         }
         let put = put(task, &id, &file, keep);
         let artifact = runtime.block_on(put)?;
+        stored.push(id);
         list(&mut outcome, &file, entry(artifact));
     }
     Ok(outcome)
@@ -36,25 +61,51 @@ pub(super) fn save(task: &Task, made: Made, runtime: &Handle) -> Result<Outcome,
 
 async fn put(task: &Task, id: &str, file: &MadeFile, keep: Duration) -> Result<Artifact, Fault> {
     let Task { core, job, control, .. } = task;
+    let put = || {
+        let bytes = file.bytes.clone();
+        core.artifacts.put(id, &file.name, &file.media_type, job.new.id.as_str(), keep, bytes)
+    };
+    keep_trying(put, control, SPACE, |fault| {
+        tracing::warn!(task = %job.new.id, error = %fault, "a file cannot be stored, trying again");
+    })
+    .await
+}
+
+/// Stores something, as often as it takes while there is hope. `space`: how long a full disk may stay full.
+///
+/// # Errors
+/// `Cancelled` when told to stop, `NoSpace`, and those of `store` that no second call could change.
+async fn keep_trying<T, F: Future<Output = Result<T, Fault>>>(
+    store: impl Fn() -> F,
+    control: &Control,
+    space: Duration,
+    failed: impl Fn(&Fault),
+) -> Result<T, Fault> {
     let mut pause = Duration::from_millis(50);
+    let mut full: Option<Instant> = None;
     loop {
         if control.is_stopped() {
             return Err(stopped());
         }
-        let bytes = file.bytes.clone();
-        let put = core.artifacts.put(id, &file.name, &file.media_type, job.new.id.as_str(), keep, bytes);
-        match put.await {
-            Err(fault) if matches!(fault.code, Code::NoSpace | Code::Unavailable) => {
-                tracing::warn!(task = %job.new.id, error = %fault, "a file cannot be stored, trying again");
-                tokio::select! {
-                    () = control.stopped() => {}
-                    () = tokio::time::sleep(pause) => {}
-                }
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
+        let fault = match store().await {
+            Err(fault) if matches!(fault.code, Code::NoSpace | Code::Unavailable) => fault,
             result => return result,
+        };
+        if fault.code == Code::NoSpace && full.get_or_insert_with(Instant::now).elapsed() >= space {
+            return Err(no_space(&fault));
         }
+        failed(&fault);
+        tokio::select! {
+            () = control.stopped() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(Duration::from_secs(5));
     }
+}
+
+/// What a job fails with whose result finds no room.
+pub(super) fn no_space(why: &dyn std::fmt::Display) -> Fault {
+    Fault::new(Code::NoSpace, format_args!("the result could not be stored: {why}"))
 }
 
 /// As a task shows it.
@@ -93,8 +144,46 @@ fn list(outcome: &mut Outcome, made: &MadeFile, file: File) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+    use crate::worker::control::Why;
     use crate::{Item, Take};
+
+    #[tokio::test]
+    async fn a_full_disk_is_waited_for_and_then_told_of() {
+        let control = Control::default();
+        let left = Cell::new(3);
+        let store = || {
+            left.set(left.get() - 1);
+            let full = left.get() > 0;
+            async move { if full { Err(Fault::new(Code::NoSpace, "no space left for files")) } else { Ok(7) } }
+        };
+        assert_eq!(keep_trying(store, &control, SPACE, |_| {}).await, Ok(7));
+        let (tries, began) = (Cell::new(0), Instant::now());
+        let store = || async { Err::<(), _>(Fault::new(Code::NoSpace, "no space left for files")) };
+        let space = Duration::from_millis(400);
+        let fault = keep_trying(store, &control, space, |_| tries.set(tries.get() + 1)).await;
+        let fault = fault.expect_err("it stays full");
+        assert_eq!(fault.code, Code::NoSpace);
+        assert_eq!(fault.message, "the result could not be stored: no space left for files");
+        // After 0, 50, 150 and 350 ms; later on a busy machine.
+        assert!(began.elapsed() >= space && (1..=4).contains(&tries.get()), "{tries:?}");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_away_is_waited_for_until_the_job_is_told_to_stop() {
+        let (control, tries) = (Control::default(), Cell::new(0));
+        let store = || async { Err::<(), _>(Fault::new(Code::Unavailable, "away")) };
+        let failed = |_: &Fault| {
+            tries.set(tries.get() + 1);
+            if tries.get() == 3 {
+                control.stop(Why::Deadline);
+            }
+        };
+        let fault = keep_trying(store, &control, Duration::ZERO, failed).await.expect_err("it stays away");
+        assert_eq!((fault.code, tries.get()), (Code::Cancelled, 3));
+    }
 
     #[test]
     fn a_file_is_listed_where_it_belongs() {

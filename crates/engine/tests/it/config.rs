@@ -135,16 +135,27 @@ fn later_sources_win() {
 }
 
 #[test]
-fn only_variables_with_two_underscores_are_ours() {
+fn variables_for_something_else_are_let_be_and_all_others_are_refused() {
     let others = [
         ("PARTITA_MODEL", "x"),
         ("PARTITA_THREADS", "2"),
         ("PARTITA_KERNELS", "generic"),
-        ("PARTITA_LOG", "debug"),
         ("PARTITA_PORT_8000_TCP", "tcp://10.0.0.1"),
         ("OTHER_SERVER__PORT", "x"),
     ];
     assert_eq!(environment(&others), Ok(Config::default()));
+    let wrong = [("PARTITA_SERVER_PORT", "9000"), ("PARTITA_FOO", "1"), ("PARTITA_THREADS", "abc")];
+    let errors = environment(&wrong).expect_err("wrong");
+    let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "PARTITA_SERVER_PORT: unknown variable; did you mean PARTITA_SERVER__PORT?",
+            "PARTITA_FOO: unknown variable; those of the configuration are as PARTITA_SERVER__PORT, with __ where the \
+             file has a level",
+            "PARTITA_THREADS: must be a whole number in 1..=32, got \"abc\"",
+        ]
+    );
     let errors = environment(&[("PARTITA_SERVER__PROT", "1")]).expect_err("unknown");
     assert_eq!(
         errors[0].to_string(),

@@ -263,8 +263,14 @@ async fn only_midi_that_is_small_enough_can_be_an_input_and_it_is_kept_for_its_t
     artifacts.put(&large, "a.mid", "audio/midi", "", LONG, vec![0; (10 << 20) + 1]).await.expect("stored");
     let fault = engine.submit(render(&large), Order::default()).await.expect_err("too large");
     assert_eq!((fault.code, fault.errors[0].pointer.as_str()), (Code::InvalidRequest, "#/input/file_id"));
+    let broken = partita_engine::Artifacts::random_id();
+    artifacts.put(&broken, "a.mid", "audio/midi", "", LONG, vec![0; 9]).await.expect("stored");
+    let fault = engine.submit(render(&broken), Order::default()).await.expect_err("no MIDI file");
+    assert_eq!((fault.code, fault.errors[0].pointer.as_str()), (Code::InvalidMidi, "#/input/file_id"));
     let small = partita_engine::Artifacts::random_id();
-    artifacts.put(&small, "a.mid", "audio/midi", "", LONG, vec![0; 9]).await.expect("stored");
+    let path = format!("{}/../../testdata/midi/drummer5-hiphop-87-4-4.mid", env!("CARGO_MANIFEST_DIR"));
+    let music = std::fs::read(path).expect("a test file");
+    artifacts.put(&small, "a.mid", "audio/midi", "", LONG, music).await.expect("stored");
     let job = submit(&engine, render(&small)).await;
     let kept = artifacts.find(&small).await.expect("a store").expect("there").expires_at;
     assert!(kept >= job.new.deadline.expect("a deadline") + 60_000, "{kept}");

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use partita_engine::config::Profile;
-use partita_engine::family::{Checked, check};
+use partita_engine::family::{Checked, Given, check, check_given};
 use partita_engine::{Code, Config, Fault, Registry, Request};
 use partita_queue::Lane;
 use serde_json::{Value, json};
@@ -233,6 +233,40 @@ fn music_without_drums_can_be_rendered_but_not_continued() {
     }
     let seeds = json!({ "seed_notes": body["input"]["notes"] });
     assert_eq!(desk.pointers("generate", seeds), ["#/seed_notes"]);
+}
+
+#[test]
+fn a_file_that_is_at_hand_is_checked_like_music_that_came_along() {
+    let desk = Desk::new();
+    let silence = b"MThd\0\0\0\x06\0\x01\xff\xff\0\x60MTrk\xff\xff\xff\xff";
+    let body = json!({ "input": { "file_id": "fil_0123456789abcdefghij012345" } });
+    let checked = |verb: &str, bytes: &[u8], field: &'static str| {
+        let request = serde_json::from_value(json!({ "verb": verb, "body": body })).expect("well formed");
+        check_given(request, Given { bytes, field }, &desk.registry, &desk.config)
+    };
+    for verb in ["continue", "infill", "humanize", "render", "analyze"] {
+        for field in ["file", "input/file_id"] {
+            let fault = checked(verb, b"MThd", field).expect_err("no MIDI file");
+            let pointer = format!("#/{field}");
+            assert_eq!((fault.code, fault.errors[0].pointer.as_str()), (Code::InvalidMidi, pointer.as_str()));
+            if verb != "analyze" {
+                let fault = checked(verb, silence, field).expect_err("no notes");
+                assert_eq!(fault.errors[0].pointer, pointer, "{verb}");
+            }
+        }
+        let path = format!("{}/../../testdata/midi/drummer6-rock-80-6-8.mid", env!("CARGO_MANIFEST_DIR"));
+        let bytes = std::fs::read(path).expect("a test file");
+        assert_eq!(checked(verb, &bytes, "file").expect("fine").inputs.len(), 1, "{verb}");
+    }
+}
+
+#[test]
+fn a_note_without_a_channel_is_a_drum() {
+    let desk = Desk::new();
+    let mut note = beat(0.0);
+    note.as_object_mut().expect("a note").remove("channel");
+    let body = desk.body("generate", json!({ "seed_notes": [note] }));
+    assert_eq!(body["seed_notes"][0]["channel"], 9);
 }
 
 #[test]

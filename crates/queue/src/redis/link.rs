@@ -1,7 +1,7 @@
 //! The connection: calls that end in time, and errors that tell no secrets.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
@@ -71,10 +71,43 @@ impl Link {
         events: usize,
         fill: impl FnOnce(&mut ScriptInvocation<'_>),
     ) -> Result<T> {
+        let call = self.call(script, events, fill);
+        bounded(call.invoke_async(&mut self.manager.clone())).await
+    }
+
+    /// As [`Link::run`], for what may be done twice: where the connection turns out to be lost, the call is made once
+    /// more on the new one. For connections that are used too seldom to be found lost in time.
+    pub(super) async fn run_again<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        events: usize,
+        fill: impl FnOnce(&mut ScriptInvocation<'_>),
+    ) -> Result<T> {
+        let call = self.call(script, events, fill);
+        let mut manager = self.manager.clone();
+        let began = Instant::now();
+        bounded(async {
+            match call.invoke_async(&mut manager).await {
+                // Whoever was not answered in time is not answered in time again.
+                Err(error) if error.is_io_error() && began.elapsed() < ANSWER / 3 => {
+                    call.invoke_async(&mut manager).await
+                }
+                answer => answer,
+            }
+        })
+        .await
+    }
+
+    fn call<'a>(
+        &self,
+        script: &'a Script,
+        events: usize,
+        fill: impl FnOnce(&mut ScriptInvocation<'_>),
+    ) -> ScriptInvocation<'a> {
         let mut call = script.key(&self.base);
         call.arg(events.max(1)).arg(millis(AFTERLIFE));
         fill(&mut call);
-        bounded(call.invoke_async(&mut self.manager.clone())).await
+        call
     }
 
     pub(super) async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {

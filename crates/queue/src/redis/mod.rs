@@ -94,25 +94,26 @@ impl Redis {
         Ok(Redis { link, hub, hearing, limits: RwLock::new(limits) })
     }
 
-    /// Counts one request against `quota` of `key`, for all processes together.
+    /// Counts `count` requests against `quota` of `key`, for all processes together, if all are in it; below 0, gives
+    /// so many back. A connection that was lost since the last call costs nothing but a moment.
     ///
     /// # Errors
     /// `Unavailable`, `NoSpace`.
-    pub async fn allow(&self, key: &str, quota: Quota) -> Result<Decision> {
-        self.allow_at(key, quota, None).await
+    pub async fn count(&self, key: &str, quota: Quota, count: i64) -> Result<Decision> {
+        self.count_at(key, quota, count, None).await
     }
 
-    /// As [`Redis::allow`], at a time in microseconds instead of Redis' own.
+    /// As [`Redis::count`], at a time in microseconds instead of Redis' own.
     #[doc(hidden)]
-    pub async fn allow_at(&self, key: &str, quota: Quota, now: Option<i64>) -> Result<Decision> {
+    pub async fn count_at(&self, key: &str, quota: Quota, count: i64, now: Option<i64>) -> Result<Decision> {
         let (step, whole) = quota.micros();
-        let (allowed, used): (bool, i64) = self
-            .link
-            .run(&scripts::RATE, 1, |call| {
-                call.arg(key).arg(step).arg(whole).arg(now.map_or(String::new(), |now| now.to_string()));
-            })
-            .await?;
-        Ok(quota.decision(allowed, used))
+        let fill = |call: &mut redis::ScriptInvocation<'_>| {
+            call.arg(key).arg(step.saturating_mul(count)).arg(whole);
+            call.arg(now.map_or(String::new(), |now| now.to_string()));
+        };
+        // What was counted although its answer was lost is counted once more, to the caller's cost.
+        let (allowed, used): (bool, i64) = self.link.run_again(&scripts::RATE, 1, fill).await?;
+        Ok(quota.decision(allowed, used, count))
     }
 
     /// A cached value that is still fresh.

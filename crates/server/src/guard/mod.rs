@@ -37,7 +37,7 @@ use auth::LAST_KNOWN;
 pub use auth::{Caller, address, network};
 pub use bind::{BindError, check_bind};
 pub use edge::{MOST_HEADER_BYTES, MOST_HEADERS};
-pub use quota::Left;
+pub use quota::{Items, Left};
 
 /// Keeps the gate. Cheap to clone.
 #[derive(Clone)]
@@ -162,6 +162,20 @@ impl Guard {
         self.inner.quotas.admit(caller, &self.config()).await
     }
 
+    /// Counts the requests of a batch as tasks of the caller, after its call has been counted as the first of them.
+    /// All or none. `None` where there is nothing more to count.
+    ///
+    /// # Errors
+    /// `RateLimited`
+    pub async fn admit_items(&self, caller: &Caller, items: usize) -> Result<Option<Items>, Problem> {
+        self.inner.quotas.admit_items(caller, items, &self.config()).await
+    }
+
+    /// Gives back what [`Guard::admit_items`] counted, for a batch that made no task; its call stays counted.
+    pub async fn give_back(&self, items: Items) {
+        self.inner.quotas.give_back(items, &self.config()).await;
+    }
+
     /// See [`need`].
     pub fn need(&self, need: Need) -> Needs {
         Needs { guard: self.clone(), need }
@@ -266,7 +280,7 @@ where
                 response.extensions_mut().insert(edge::Noted);
             }
             if let Some(left) = left {
-                left.write(response.headers_mut());
+                left.write_first(response.headers_mut());
             }
             Ok(response)
         })

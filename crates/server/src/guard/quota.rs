@@ -28,6 +28,14 @@ pub struct Left {
     decision: Decision,
 }
 
+/// The requests of a batch that were counted besides the call that brought them.
+#[derive(Debug)]
+pub struct Items {
+    asked: Asked,
+    more: i64,
+    pub left: Left,
+}
+
 impl Left {
     /// `RateLimit-Policy` and `RateLimit` as in draft-ietf-httpapi-ratelimit-headers-10.
     pub fn write(&self, headers: &mut HeaderMap) {
@@ -37,6 +45,22 @@ impl Left {
         for (name, text) in [(POLICY, policy), (LIMIT, limit)] {
             headers.insert(name, HeaderValue::from_str(&text).expect("plain ASCII"));
         }
+    }
+
+    /// As [`Left::write`], unless the answer tells of something later.
+    pub fn write_first(&self, headers: &mut HeaderMap) {
+        if !headers.contains_key(LIMIT) {
+            self.write(headers);
+        }
+    }
+
+    /// `wait`: until the same may be asked again; `None` if never.
+    fn refuse(&self, detail: String, wait: Option<Duration>) -> Problem {
+        let mut problem = Problem::new(Kind::RateLimited, detail);
+        problem.retry_after = wait.map(|wait| up(wait).max(1));
+        problem.violated_policies = vec![self.policy.into()];
+        self.write(&mut problem.headers);
+        problem
     }
 }
 
@@ -60,32 +84,75 @@ impl Quotas {
     /// # Errors
     /// `RateLimited`; `Unavailable` when nobody can count and the configuration wants such calls refused.
     pub async fn admit(&self, caller: &Caller, config: &Config) -> Result<Option<Left>, Problem> {
-        let Some(Asked { name, policy, quota }) = asked(caller, config) else {
-            return Ok(None);
-        };
-        let limiter = self.shared.get().unwrap_or(&self.here);
-        let decision = match limiter.check(&name, quota).await {
-            Ok(decision) => decision,
-            Err(error) if config.limits.on_failure == "closed" => return Err(error.into()),
-            Err(error) => {
-                tracing::warn!(%error, "a task passed uncounted");
-                return Ok(None);
-            }
-        };
-        let left = Left { policy, quota, decision };
-        if decision.allowed {
+        let Some(asked) = asked(caller, config) else { return Ok(None) };
+        let Some(left) = self.count(&asked, 1, config).await? else { return Ok(None) };
+        if left.decision.allowed {
             return Ok(Some(left));
         }
-        let detail = format!("at most {} tasks in {} s", quota.limit, quota.period.as_secs());
-        let wait = up(decision.retry_after.unwrap_or_default()).max(1);
-        let mut problem = Problem::new(Kind::RateLimited, detail).retry_after(wait);
-        problem.violated_policies = vec![policy.into()];
-        left.write(&mut problem.headers);
-        Err(problem)
+        let Quota { limit, period } = asked.quota;
+        let detail = format!("at most {limit} tasks in {} s", period.as_secs());
+        Err(left.refuse(detail, left.decision.retry_after))
+    }
+
+    /// Counts the tasks of a batch whose call was counted as one: `items` of them, the first among them. All or none:
+    /// the call is not counted either if the others do not fit. `None` where there is nothing more to count.
+    ///
+    /// # Errors
+    /// As [`Quotas::admit`].
+    pub async fn admit_items(
+        &self,
+        caller: &Caller,
+        items: usize,
+        config: &Config,
+    ) -> Result<Option<Items>, Problem> {
+        let more = i64::try_from(items).unwrap_or(i64::MAX).saturating_sub(1);
+        let Some(asked) = asked(caller, config).filter(|_| more > 0) else { return Ok(None) };
+        let Some(left) = self.count(&asked, more, config).await? else { return Ok(None) };
+        if left.decision.allowed {
+            return Ok(Some(Items { asked, more, left }));
+        }
+        // One less is used up by then, and one more is asked for: the time to wait is the same.
+        let wait = left.decision.retry_after;
+        let left = match self.count(&asked, -1, config).await {
+            Ok(Some(whole)) => whole,
+            _ => left,
+        };
+        let Quota { limit, period } = asked.quota;
+        let period = period.as_secs();
+        if items as u64 > u64::from(limit) {
+            let detail = format!(
+                "a batch counts as many tasks as it has requests, at most {limit} in {period} s, got {items}: \
+                 send it in parts"
+            );
+            return Err(left.refuse(detail, None));
+        }
+        let detail =
+            format!("at most {limit} tasks in {period} s, and the {items} of this batch are too many now");
+        Err(left.refuse(detail, wait))
+    }
+
+    /// Gives back what [`Quotas::admit_items`] counted: the batch has made no task.
+    pub async fn give_back(&self, items: Items, config: &Config) {
+        // It says so itself where it fails.
+        let _ = self.count(&items.asked, -items.more, config).await;
+    }
+
+    /// `None` when nobody can count and calls pass all the same.
+    async fn count(&self, asked: &Asked, count: i64, config: &Config) -> Result<Option<Left>, Problem> {
+        let limiter = self.shared.get().unwrap_or(&self.here);
+        match limiter.count(&asked.name, asked.quota, count).await {
+            Ok(decision) => Ok(Some(Left { policy: asked.policy, quota: asked.quota, decision })),
+            Err(error) if config.limits.on_failure == "closed" => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "a task passed uncounted");
+                Ok(None)
+            }
+        }
     }
 }
 
 /// A quota and whose it is.
+#[derive(Debug)]
 struct Asked {
     name: String,
     policy: &'static str,
@@ -137,6 +204,34 @@ mod tests {
         assert_eq!(body.status, 429);
         assert_eq!(body.kind, "https://iana.org/assignments/http-problem-types#quota-exceeded");
         assert_eq!(problem.headers[LIMIT], "\"tasks-per-address\";r=0;t=60");
+    }
+
+    #[tokio::test]
+    async fn a_batch_counts_all_its_requests_or_none() {
+        let mut config = Config::default();
+        config.limits.tasks_per_minute_per_address = 10;
+        let (quotas, caller) = (Quotas::new(), caller(None));
+        // Each begins with its call, as any task does.
+        let batch = async |items| {
+            quotas.admit(&caller, &config).await.expect("one more");
+            quotas.admit_items(&caller, items, &config).await
+        };
+        let remaining = |left: &Left| left.decision.remaining;
+        let items = batch(4).await.expect("four").expect("counted");
+        assert_eq!(remaining(&items.left), 6);
+        let refused = batch(7).await.expect_err("six are left");
+        assert_eq!(refused.violated_policies, ["tasks-per-address"]);
+        assert_eq!(refused.retry_after, Some(6));
+        assert!(refused.headers[LIMIT].to_str().expect("text").contains(";r=6;"), "the call is given back");
+        let refused = batch(11).await.expect_err("more than ever fit");
+        assert_eq!(refused.retry_after, None, "{}", refused.detail);
+        assert!(refused.detail.contains("at most 10 in 60 s, got 11"), "{}", refused.detail);
+        let items = batch(6).await.expect("six").expect("counted");
+        assert_eq!(remaining(&items.left), 0);
+        quotas.give_back(items, &config).await;
+        let left = quotas.admit(&caller, &config).await.expect("five are back").expect("a limit");
+        assert_eq!(remaining(&left), 4);
+        assert!(quotas.admit_items(&caller, 1, &config).await.expect("it has been counted").is_none());
     }
 
     #[tokio::test]

@@ -5,7 +5,6 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use partita_engine::config::{Config, Live};
 use partita_queue::sqlite::Sqlite;
-use tokio::io::AsyncReadExt;
 use tokio::task::JoinHandle;
 
 use super::*;

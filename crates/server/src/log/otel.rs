@@ -166,8 +166,8 @@ pub fn request(parts: &Parts, route: &str, id: &RequestId) -> Span {
     if is_known {
         span.set_attribute("http.route", route.to_owned());
     }
-    let caller =
-        TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(&parts.headers));
+    let caller = Carried::of(&parts.headers);
+    let caller = TraceContextPropagator::new().extract_with_context(&Context::new(), &caller);
     // It fails where nobody traces.
     let _ = span.set_parent(caller);
     span
@@ -182,17 +182,18 @@ pub fn answered(span: &Span, status: StatusCode) {
     }
 }
 
-/// `traceparent` for whatever belongs to `span`; empty if nobody traces it.
+/// What leads whatever belongs to `span` to it: `traceparent`, and on a second line `tracestate` if the span has one.
+/// Empty if nobody traces it.
 pub fn parent(span: &Span) -> String {
-    let mut parent = Parent::default();
+    let mut parent = Carried::default();
     TraceContextPropagator::new().inject_context(&span.context(), &mut parent);
-    parent.0
+    parent.write()
 }
 
 /// Makes the span of a try of a job part of the trace of the request that brought it, and tells how long it waited.
 pub fn follow(span: &Span, job: &Job) {
     let trace = TraceContextPropagator::new();
-    let parent = trace.extract_with_context(&Context::new(), &Parent(job.new.trace.clone()));
+    let parent = trace.extract_with_context(&Context::new(), &Carried::read(&job.new.trace));
     let is_known = parent.span().span_context().is_valid();
     if span.set_parent(parent.clone()).is_err() {
         return;
@@ -213,39 +214,127 @@ fn time(millis: Millis) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
-struct Headers<'a>(&'a HeaderMap);
+/// Longest `tracestate`, bytes: as much as W3C Trace Context asks everybody to pass on.
+const MAX_STATE: usize = 512;
 
-impl Extractor for Headers<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        // A doubled one is none: nobody knows which is meant.
-        let mut values = self.0.get_all(key).iter();
-        let value = values.next()?.to_str().ok();
-        if values.next().is_some() && key == "traceparent" { None } else { value }
+/// Where a trace comes from: `traceparent` and `tracestate`, both as yet unread.
+#[derive(Debug, Default, PartialEq)]
+struct Carried {
+    parent: String,
+    state: String,
+}
+
+impl Carried {
+    /// What came with a request.
+    fn of(headers: &HeaderMap) -> Carried {
+        let mut parents = headers.get_all("traceparent").iter();
+        let parent = match (parents.next(), parents.next()) {
+            (Some(one), None) => one.to_str().unwrap_or_default(),
+            // A doubled one is none: nobody knows which is meant.
+            _ => "",
+        };
+        // A list may come in several lines; with one that cannot be read it is no list.
+        let states: Result<Vec<&str>, _> =
+            headers.get_all("tracestate").iter().map(|value| value.to_str()).collect();
+        let state = states.unwrap_or_default().join(",");
+        Carried { parent: parent.to_owned(), state: shortened(&state).to_owned() }
     }
 
-    fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(axum::http::HeaderName::as_str).collect()
+    /// As [`Carried::write`] wrote it.
+    fn read(text: &str) -> Carried {
+        let (parent, state) = text.split_once('\n').unwrap_or((text, ""));
+        Carried { parent: parent.to_owned(), state: state.to_owned() }
+    }
+
+    fn write(self) -> String {
+        if self.state.is_empty() { self.parent } else { format!("{}\n{}", self.parent, self.state) }
     }
 }
 
-/// `traceparent` alone.
-#[derive(Default)]
-struct Parent(String);
-
-impl Extractor for Parent {
-    fn get(&self, key: &str) -> Option<&str> {
-        (key == "traceparent").then_some(&self.0)
+/// The first members of a list, as many as fit in [`MAX_STATE`] bytes: the newest come first.
+fn shortened(list: &str) -> &str {
+    if list.len() <= MAX_STATE {
+        return list;
     }
-
-    fn keys(&self) -> Vec<&str> {
-        vec!["traceparent"]
-    }
+    let fits = list.get(..=MAX_STATE).and_then(|start| start.rfind(','));
+    fits.map_or("", |end| &list[..end])
 }
 
-impl Injector for Parent {
-    fn set(&mut self, key: &str, value: String) {
-        if key == "traceparent" {
-            self.0 = value;
+impl Extractor for Carried {
+    fn get(&self, key: &str) -> Option<&str> {
+        match key {
+            "traceparent" => Some(&self.parent),
+            "tracestate" => Some(&self.state),
+            _ => None,
         }
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec!["traceparent", "tracestate"]
+    }
+}
+
+impl Injector for Carried {
+    fn set(&mut self, key: &str, value: String) {
+        match key {
+            "traceparent" => self.parent = value,
+            "tracestate" => self.state = value,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn carried(headers: &[(&'static str, &str)]) -> Carried {
+        let mut all = HeaderMap::new();
+        for (name, value) in headers {
+            all.append(*name, HeaderValue::from_str(value).expect("a header"));
+        }
+        Carried::of(&all)
+    }
+
+    /// What spans of that trace are told of its vendors.
+    fn state(carried: &Carried) -> String {
+        let context = TraceContextPropagator::new().extract_with_context(&Context::new(), carried);
+        assert!(context.span().span_context().is_valid());
+        context.span().span_context().trace_state().header()
+    }
+
+    #[test]
+    fn a_list_in_several_lines_is_one_and_comes_back_as_it_was_written() {
+        let carried =
+            carried(&[("traceparent", PARENT), ("tracestate", "rojo=00f0"), ("tracestate", "congo=t61")]);
+        assert_eq!(state(&carried), "rojo=00f0,congo=t61");
+        let text = format!("{PARENT}\nrojo=00f0,congo=t61");
+        assert_eq!(Carried::read(&text), carried);
+        assert_eq!(carried.write(), text);
+        assert_eq!(Carried::read(PARENT).write(), PARENT);
+        assert_eq!(Carried::read("").write(), "");
+    }
+
+    #[test]
+    fn a_long_list_loses_its_last_members_and_a_wrong_one_all() {
+        let members: Vec<String> = (0..20).map(|n| format!("vendor{n:02}={}", "x".repeat(41))).collect();
+        let long = carried(&[("traceparent", PARENT), ("tracestate", &members.join(","))]);
+        // Ten of 50 bytes with the commas between them, and not the half of one.
+        assert_eq!(state(&long), members[..10].join(","));
+        let exact = members[..10].join(",") + ",a=";
+        assert_eq!(exact.len(), MAX_STATE);
+        assert_eq!(state(&carried(&[("traceparent", PARENT), ("tracestate", &exact)])), exact);
+        for wrong in ["rojo", "rojo=1=2", "Rojo=1", &format!("a={}", "x".repeat(600))] {
+            assert_eq!(state(&carried(&[("traceparent", PARENT), ("tracestate", wrong)])), "", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_doubled_parent_is_none() {
+        assert_eq!(carried(&[("traceparent", PARENT), ("traceparent", PARENT)]).parent, "");
     }
 }

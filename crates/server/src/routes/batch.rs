@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::call::Call;
-use super::generate::json_body;
+use super::generate::json_spoken;
 use super::{submit, tasks};
 use crate::App;
-use crate::problem::{Answer, Kind, Problem};
+use crate::problem::{Answer, Field, Kind, Problem};
 use crate::wire::body::{self, Most};
+use crate::wire::spoken::Spoken;
 use crate::wire::task::{self, Task};
 
 const LINES: [&str; 4] =
@@ -28,6 +29,13 @@ const LINES: [&str; 4] =
 ///
 /// All of them share the steps of the model. As JSON Lines, each line is one request of `/api/v1/generate`; the result
 /// then also has a file with a line for each item.
+///
+/// All requests are checked before any is played, and one that is wrong refuses the batch: 422 with a pointer such as
+/// `#/requests/3/bars`, or in JSON Lines the `line` and a pointer into its object, `#/bars`. A request that fails while it
+/// is played leaves the others alone: its item is `failed`, and the task is complete.
+///
+/// Each request counts as a task against the quota of its caller. Where fewer are left, the whole batch is refused with
+/// 429 and nothing is counted.
 #[utoipa::path(
     post,
     path = "/api/v1/generate/batch",
@@ -45,45 +53,129 @@ pub async fn batch(
     body: Body,
 ) -> Answer<Response> {
     let kind = body::media_type(&headers);
-    let request = match kind.as_deref() {
-        Some(kind) if LINES.contains(&kind) => {
-            let config = app.engine.config();
-            let limit =
-                usize::try_from(config.server.max_body_mb.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
-            let bytes = body::collect(body, limit).await?;
-            let most = Most::of(&config);
-            // Up to thousands of lines: not on a thread that others wait for.
-            let requests = tokio::task::spawn_blocking(move || lines(&bytes, &most)).await;
-            let requests =
-                requests.map_err(|_| Problem::new(Kind::Internal, "the body could not be read"))??;
-            Batch { requests, jsonl: Some(true), ..Batch::default() }
-        }
-        _ => json_body(&app, &headers, body).await?,
-    };
-    submit::run(&app, &call, Request::Batch(Box::new(request))).await
+    if !kind.is_some_and(|kind| LINES.contains(&kind.as_str())) {
+        let (request, spoken): (Batch, _) = json_spoken(&app, &headers, body).await?;
+        let answer = run(&app, &call, request).await;
+        return answer.map_err(|problem| spoken.tell(problem));
+    }
+    let config = app.engine.config();
+    let limit = usize::try_from(config.server.max_body_mb.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
+    let bytes = body::collect(body, limit).await?;
+    let most = Most::of(&config);
+    // Up to thousands of lines: not on a thread that others wait for.
+    let lines = tokio::task::spawn_blocking(move || Lines::read(&bytes, &most)).await;
+    let lines = lines.map_err(|_| Problem::new(Kind::Internal, "the body could not be read"))??;
+    let Lines { requests, places } = lines;
+    let request = Batch { requests, jsonl: Some(true), ..Batch::default() };
+    let answer = run(&app, &call, request).await;
+    answer.map_err(|problem| places.tell(problem))
 }
 
-/// One request a line; empty lines are passed over. Pointers count requests, details count lines.
-fn lines(bytes: &[u8], most: &Most) -> Answer<Vec<Generate>> {
-    let max = most.requests;
-    let mut requests = vec![];
-    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        if requests.len() >= max {
-            let allowed = format!("1..={max}");
-            let detail = format!("must hold {allowed} requests, got more");
-            return Err(Problem::field(Kind::InvalidRequest, "#/requests", detail, Some(allowed)));
-        }
-        let root = format!("#/requests/{}", requests.len());
-        let request = body::parse(line, &root, most).map_err(|mut problem| {
-            problem.detail = format!("line {}: {}", number + 1, problem.detail);
-            problem
-        })?;
-        requests.push(request);
+/// As [`submit::run`], with each request counted as a task of the caller; the call itself was the first.
+async fn run(app: &App, call: &Call, batch: Batch) -> Answer<Response> {
+    let items = batch.requests.len();
+    let request = Request::Batch(Box::new(batch));
+    let canonical = submit::canonical(call, &request);
+    if let Some(known) = submit::replay(app, call, &canonical).await? {
+        return submit::answered(app, call, known).await;
     }
-    Ok(requests)
+    let mut counted = app.guard.admit_items(&call.caller, items).await?;
+    let accepted = submit::accept(app, call, request, &canonical).await;
+    // What makes no task counts as one call, like every other that makes none.
+    if !accepted.as_ref().is_ok_and(|accepted| !accepted.replayed)
+        && let Some(counted) = counted.take()
+    {
+        app.guard.give_back(counted).await;
+    }
+    let mut response = submit::answered(app, call, accepted?).await?;
+    if let Some(counted) = counted {
+        counted.left.write(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// A body of JSON Lines: one request a line; empty lines are passed over.
+#[derive(Debug)]
+struct Lines {
+    requests: Vec<Generate>,
+    places: Places,
+}
+
+/// Where the requests of a body stand in it.
+#[derive(Debug, Default)]
+struct Places {
+    /// Line of each request, counted from 1.
+    lines: Vec<u64>,
+    spoken: Spoken,
+}
+
+impl Lines {
+    fn read(bytes: &[u8], most: &Most) -> Answer<Lines> {
+        let (mut requests, mut places) = (vec![], Places::default());
+        for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1u64..) {
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            if requests.len() >= most.requests {
+                let allowed = format!("1..={}", most.requests);
+                let detail = format!("must hold {allowed} requests, got more");
+                let problem = Problem::field(Kind::InvalidRequest, ALL, detail, Some(allowed));
+                return Err(places.tell(problem));
+            }
+            let root = format!("{ALL}/{}", requests.len());
+            places.lines.push(number);
+            let read = body::parse_spoken(line, &root, most);
+            let (request, spoken) = read.map_err(|problem| match problem.kind {
+                Kind::MalformedJson => malformed(number, &problem.detail),
+                _ => places.tell(problem),
+            })?;
+            places.spoken.append(spoken);
+            requests.push(request);
+        }
+        Ok(Lines { requests, places })
+    }
+}
+
+/// Pointer to the list that the requests become.
+const ALL: &str = "#/requests";
+
+/// A line that is no JSON, which its reader took for a whole body.
+fn malformed(line: u64, detail: &str) -> Problem {
+    let detail = detail.trim_start_matches("the body ").replace(" at line 1 column ", " at column ");
+    let mut problem = Problem::new(Kind::MalformedJson, format!("line {line} {detail}"));
+    problem.errors = vec![Field { line: Some(line), ..Field::new("#", detail, None) }];
+    problem
+}
+
+impl Places {
+    /// The problem with each pointer leading into the object of its line, and the line.
+    fn tell(&self, problem: Problem) -> Problem {
+        let mut problem = self.spoken.tell(problem);
+        for (number, error) in problem.errors.iter_mut().enumerate() {
+            let Some(rest) = error.pointer.strip_prefix(ALL) else { continue };
+            let rest = rest.trim_start_matches('/');
+            let (index, inside) = rest.split_once('/').unwrap_or((rest, ""));
+            let line = index.parse().ok().and_then(|index: usize| self.lines.get(index).copied());
+            if number == 0 {
+                problem.detail = placed(&problem.detail, index, line);
+            }
+            error.pointer = if inside.is_empty() { "#".to_owned() } else { format!("#/{inside}") };
+            error.line = line;
+        }
+        problem
+    }
+}
+
+/// A detail that begins with a place among all requests, with the line instead.
+fn placed(detail: &str, index: &str, line: Option<u64>) -> String {
+    let Some(rest) = detail.strip_prefix("requests") else { return detail.to_owned() };
+    let Some(line) = line else { return format!("the body{rest}") };
+    let rest = rest.trim_start_matches('/');
+    let rest = rest.strip_prefix(index).unwrap_or(rest);
+    match rest.strip_prefix('/') {
+        Some(field) => format!("line {line}: {field}"),
+        None => format!("line {line}{rest}"),
+    }
 }
 
 /// What became of the requests of a batch.
@@ -151,14 +243,56 @@ mod tests {
         Most { requests, ..Most::default() }
     }
 
+    fn read(bytes: &[u8], requests: usize) -> Answer<Lines> {
+        Lines::read(bytes, &most(requests))
+    }
+
     #[test]
     fn lines_are_requests() {
-        let requests = lines(b"{\"bars\":1,\"custom_id\":\"a\"}\r\n\n{\"bars\":2}", &most(9)).expect("two");
-        assert_eq!(requests.iter().map(|request| request.bars).collect::<Vec<_>>(), [Some(1), Some(2)]);
-        let problem = lines(b"{}\n\n{\"barz\":2}", &most(9)).expect_err("unknown");
-        assert_eq!(problem.errors[0].pointer, "#/requests/1/barz");
-        assert!(problem.detail.starts_with("line 3: "), "{}", problem.detail);
-        assert_eq!(lines(b"{}\n{", &most(9)).expect_err("broken").status().as_u16(), 400);
-        assert_eq!(lines(b"{}\n{}\n{}", &most(2)).expect_err("many").status().as_u16(), 422);
+        let lines = read(b"{\"bars\":1,\"custom_id\":\"a\"}\r\n\n{\"bars\":2}", 9).expect("two");
+        let bars: Vec<_> = lines.requests.iter().map(|request| request.bars).collect();
+        assert_eq!((bars, lines.places.lines), (vec![Some(1), Some(2)], vec![1, 3]));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_line_and_place_in_it() {
+        for (bytes, line, pointer, detail) in [
+            ("{}\n\n{\"barz\":2}", Some(3), "#/barz", "line 3: barz is no known field; did you mean bars?"),
+            ("{}\n{\"n\":-1}", Some(2), "#/n", "line 2: n must be an integer in 1..=64, got integer `-1`"),
+            ("{}\n[]", Some(2), "#", "line 2 must be an object, got a list"),
+            ("{}\n{\"tempo\":1e400}", Some(2), "#/tempo", "line 2: tempo must be a number"),
+            ("{}\n{\"velocity\":[1,true]}", Some(2), "#/velocity/1", "line 2: velocity/1 must be"),
+            ("{}\n{}\n{}", None, "#", "the body must hold 1..=2 requests, got more"),
+        ] {
+            let problem = read(bytes.as_bytes(), 2).expect_err("refused");
+            assert_eq!((problem.status().as_u16(), problem.errors.len()), (422, 1), "{problem:?}");
+            let error = &problem.errors[0];
+            assert_eq!((error.line, error.pointer.as_str()), (line, pointer), "{problem:?}");
+            assert!(problem.detail.starts_with(detail), "{}", problem.detail);
+            assert!(!error.detail.contains("requests/"), "{}", error.detail);
+        }
+        let problem = read(b"{}\n{", 9).expect_err("broken");
+        assert_eq!((problem.status().as_u16(), problem.errors[0].line), (400, Some(2)));
+        assert_eq!(problem.detail, "line 2 is no JSON: EOF while parsing an object at column 1");
+    }
+
+    #[test]
+    fn what_the_check_says_of_a_batch_is_told_by_line() {
+        let lines = read(b"{}\n\n{\"n\":99}", 9).expect("two");
+        let problem = |pointer: &str| {
+            let told = Problem::field(Kind::InvalidRequest, pointer, "must be less", None);
+            let told = lines.places.tell(told);
+            (told.errors[0].line, told.errors[0].pointer.clone(), told.detail)
+        };
+        assert_eq!(
+            problem("#/requests/1/variations"),
+            (Some(3), "#/n".into(), "line 3: n must be less".into())
+        );
+        assert_eq!(
+            problem("#/requests/0/kit/2"),
+            (Some(1), "#/kit/2".into(), "line 1: kit/2 must be less".into())
+        );
+        assert_eq!(problem("#/requests"), (None, "#".into(), "the body must be less".into()));
+        assert_eq!(problem("#/priority"), (None, "#/priority".into(), "priority must be less".into()));
     }
 }

@@ -24,7 +24,7 @@ pub struct Call {
     pub idempotency: Option<String>,
     /// `POST /api/v1/generate`
     pub place: String,
-    /// `traceparent` of the request's span; empty if nobody traces it.
+    /// `traceparent` of the request's span, and on a second line its `tracestate`; empty if nobody traces it.
     pub trace: String,
 }
 
@@ -35,11 +35,12 @@ impl<S: Sync> FromRequestParts<S> for Call {
         let caller = Caller::from_request_parts(parts, state).await?;
         let request_id =
             RequestId::from_request_parts(parts, state).await.unwrap_or_else(|never| match never {});
-        let idempotency = parts
-            .headers
-            .get("idempotency-key")
-            .map(|value| key(value.as_bytes(), "Idempotency-Key"))
-            .transpose()?;
+        let mut keys = parts.headers.get_all("idempotency-key").iter();
+        let idempotency = keys.next().map(|value| key(value.as_bytes(), "Idempotency-Key")).transpose()?;
+        if keys.next().is_some() {
+            let detail = "must come once, got it again";
+            return Err(Problem::field(Kind::BadRequest, "Idempotency-Key", detail, None));
+        }
         let prefer = Prefer::of(&parts.headers);
         let place = format!("{} {}", parts.method, parts.uri.path());
         let Trace(trace) = parts.extensions.get().cloned().unwrap_or_default();

@@ -16,6 +16,7 @@ use crate::App;
 use crate::problem::{Answer, Kind, Problem};
 use crate::wire::body::{self, Most};
 use crate::wire::params::Params;
+use crate::wire::spoken::Spoken;
 use crate::wire::{disposition, task::Task};
 
 /// Reads a JSON body as a `T`.
@@ -27,6 +28,18 @@ pub async fn json_body<T: serde::de::DeserializeOwned + Send + 'static>(
     headers: &HeaderMap,
     body: Body,
 ) -> Answer<T> {
+    json_spoken(app, headers, body).await.map(|(value, _)| value)
+}
+
+/// As [`json_body`], with the fields that came under another name.
+///
+/// # Errors
+/// As [`json_body`].
+pub async fn json_spoken<T: serde::de::DeserializeOwned + Send + 'static>(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+) -> Answer<(T, Spoken)> {
     let said = body::said(headers)?;
     let config = app.engine.config();
     let limit = config.server.max_body_mb.saturating_mul(1 << 20);
@@ -54,8 +67,9 @@ pub async fn generate(
     headers: HeaderMap,
     body: Body,
 ) -> Answer<Response> {
-    let request: Generate = json_body(&app, &headers, body).await?;
-    submit::run(&app, &call, Request::Generate(Box::new(request))).await
+    let (request, spoken): (Generate, _) = json_spoken(&app, &headers, body).await?;
+    let answer = submit::run(&app, &call, Request::Generate(Box::new(request))).await;
+    answer.map_err(|problem| spoken.tell(problem))
 }
 
 const SIMPLE: [&str; 13] = [

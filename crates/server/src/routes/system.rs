@@ -137,7 +137,8 @@ pub struct Reloaded {
 
 /// Read the configuration again
 ///
-/// All or nothing: with an error anywhere the old one stays in force. Tasks that run keep what they began with.
+/// All or nothing: with an error anywhere the old one stays in force. What is sent after the answer meets the new one;
+/// tasks that run keep what they began with.
 #[utoipa::path(
     post,
     path = "/api/v1/config/reload",
@@ -147,19 +148,13 @@ pub struct Reloaded {
 )]
 pub async fn reload(State(app): State<Arc<App>>, call: Call) -> Answer<Json<Reloaded>> {
     call.caller.require(Role::Admin)?;
-    let live = app.engine.live().clone();
-    let reloaded = tokio::task::spawn_blocking(move || live.reload()).await;
-    let reloaded =
-        reloaded.map_err(|_| Problem::new(Kind::Internal, "the configuration could not be read"))?;
-    match reloaded {
+    match app.engine.reload().await {
         Ok(done) => Ok(Json(Reloaded { changed: done.changed, needs_restart: done.needs_restart })),
         Err(invalid) => {
             let mut problem =
                 Problem::new(Kind::InvalidRequest, "the new configuration is not valid; the old one stays");
-            let field = |invalid: partita_engine::config::Invalid| Field {
-                pointer: format!("#/{}", invalid.key.replace('.', "/")),
-                detail: invalid.message,
-                allowed: None,
+            let field = |invalid: partita_engine::config::Invalid| {
+                Field::new(&format!("#/{}", invalid.key.replace('.', "/")), invalid.message, None)
             };
             problem.errors = invalid.into_iter().map(field).collect();
             Err(problem)

@@ -15,7 +15,7 @@ use crate::problem::{Answer, Kind, Problem};
 use crate::stream::sse;
 use crate::wire::page::{TaskList, link};
 use crate::wire::params::Params;
-use crate::wire::{body, task::Task};
+use crate::wire::{accept, body, task::Task};
 
 /// Largest sequence number that any JSON reader holds exactly.
 pub const MAX_SEQUENCE: u64 = (1 << 53) - 1;
@@ -170,6 +170,7 @@ pub async fn events(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Answer<Response> {
+    accept::require(&headers, "text/event-stream")?;
     let params = Params::of(query.as_deref(), &["after"])?;
     let allowed = format!("an integer in 0..={MAX_SEQUENCE}");
     let after: Option<u64> = params.read("after", &allowed)?;

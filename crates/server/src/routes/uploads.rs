@@ -18,6 +18,9 @@ use crate::wire::{body, form};
 /// Upload a MIDI file
 ///
 /// The answer's `file_id` can stand in the `input` of other requests. The body is the file itself, or a form with it.
+/// Each call stores a file under an id of its own, also with an `Idempotency-Key`, which counts for tasks only: whoever
+/// got no answer sends the file again, and the copy that nobody uses expires. A form sent to a route that makes a task
+/// is one task with such a key.
 #[utoipa::path(
     post,
     path = "/api/v1/files",
@@ -34,7 +37,8 @@ pub async fn upload(State(app): State<Arc<App>>, call: Call, request: Request) -
             let form = form::read(request, max).await?;
             if let Some(name) = form.fields.keys().next() {
                 let detail = "is no known field; the only one is file";
-                return Err(Problem::field(Kind::InvalidRequest, &format!("#/{name}"), detail, None));
+                let pointer = format!("#/{}", body::escaped(name));
+                return Err(Problem::field(Kind::InvalidRequest, &pointer, detail, None));
             }
             form.file.ok_or_else(|| Problem::field(Kind::InvalidRequest, "#/file", "is missing", None))?
         }

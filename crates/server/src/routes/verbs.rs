@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use axum::extract::{Request as HttpRequest, State};
 use axum::response::Response;
+use partita_engine::family::Given;
 use partita_engine::request::{Analyze, Continue, Humanize, Infill, Input, Render};
-use partita_engine::{Artifacts, Request, family};
+use partita_engine::{Artifacts, Fault, Request, family};
 use partita_queue::Role;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::call::Call;
-use super::generate::json_body;
+use super::generate::json_spoken;
 use super::submit;
 use crate::App;
 use crate::problem::{Answer, Kind, Problem};
@@ -51,23 +52,32 @@ async fn run<T: OnInput>(app: &App, call: &Call, request: HttpRequest) -> Answer
         return run_form::<T>(app, call, form).await;
     }
     let headers = request.headers().clone();
-    let request: T = json_body(app, &headers, request.into_body()).await.map_err(|mut problem| {
+    let read = json_spoken(app, &headers, request.into_body()).await;
+    let (request, spoken): (T, _) = read.map_err(|mut problem| {
         if problem.kind == Kind::UnsupportedMediaType {
             let got = kind.as_deref().unwrap_or_default();
             problem = body::unsupported(got, "application/json or multipart/form-data");
         }
         problem
     })?;
-    submit::run(app, call, request.wrap()).await
+    submit::run(app, call, request.wrap()).await.map_err(|problem| spoken.tell(problem))
 }
 
 /// # Errors
 /// As [`run`].
 async fn run_form<T: OnInput>(app: &App, call: &Call, form: Form) -> Answer<Response> {
-    let mut request: T = body::of_value(form.fields.into(), "#")?;
-    let Some(Upload { name, bytes }) = form.file else {
-        return submit::run(app, call, request.wrap()).await;
+    let (request, spoken): (T, _) = body::of_value_spoken(form.fields.into(), "#")?;
+    let answer = match form.file {
+        Some(file) => run_upload(app, call, request, file).await,
+        None => submit::run(app, call, request.wrap()).await,
     };
+    answer.map_err(|problem| spoken.tell(problem))
+}
+
+/// # Errors
+/// As [`run`].
+async fn run_upload<T: OnInput>(app: &App, call: &Call, mut request: T, file: Upload) -> Answer<Response> {
+    let Upload { name, bytes } = file;
     if *request.input() != Input::default() {
         return Err(Problem::field(Kind::InvalidRequest, "#/input", "must be left out beside a file", None));
     }
@@ -79,19 +89,23 @@ async fn run_form<T: OnInput>(app: &App, call: &Call, form: Form) -> Answer<Resp
     if let Some(accepted) = submit::replay(app, call, &canonical).await? {
         return submit::answered(app, call, accepted).await;
     }
-    check(app, &mut request).await?;
+    let bytes = check(app, &mut request, bytes).await?;
     let upload = app.engine.upload(&name, bytes).await?;
     set_file(&mut request, upload.id);
     submit::run_as(app, call, request, &canonical).await
 }
 
-/// Checks everything but the file, before that is stored.
-async fn check(app: &App, request: &mut Request) -> Answer<()> {
+/// Checks everything, the file too, before that is stored; gives its bytes back.
+async fn check(app: &App, request: &mut Request, bytes: Vec<u8>) -> Answer<Vec<u8>> {
     let config = app.engine.config();
     webhook::check_request(request, &config)?;
     set_file(request, Artifacts::random_id());
     let (registry, request) = (app.engine.registry().clone(), request.clone());
-    let check = move || family::check(request, &registry, &config).map(drop);
+    let check = move || {
+        let given = Given { bytes: &bytes, field: "file" };
+        family::check_given(request, given, &registry, &config)?;
+        Ok::<_, Fault>(bytes)
+    };
     let checked = tokio::task::spawn_blocking(check).await;
     Ok(checked.map_err(|_| Problem::new(Kind::Internal, "the request could not be checked"))??)
 }

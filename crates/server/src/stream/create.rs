@@ -13,9 +13,9 @@ use super::sse;
 use crate::App;
 use crate::problem::Answer;
 use crate::routes::call::Call;
-use crate::routes::generate::json_body;
+use crate::routes::generate::json_spoken;
 use crate::routes::submit;
-use crate::wire::task;
+use crate::wire::{accept, task};
 
 /// Make new music and watch it being made
 ///
@@ -35,12 +35,14 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Answer<Response> {
-    let request: Generate = json_body(&app, &headers, body).await?;
+    accept::require(&headers, "text/event-stream")?;
+    let (request, spoken): (Generate, _) = json_spoken(&app, &headers, body).await?;
     // Before the task: one that nobody could watch is not made.
     let permit = app.streams.permit(&call.caller)?;
     let request = Request::Generate(Box::new(request));
     let canonical = submit::canonical(&call, &request);
-    let accepted = submit::accept(&app, &call, request, &canonical).await?;
+    let accepted = submit::accept(&app, &call, request, &canonical).await;
+    let accepted = accepted.map_err(|problem| spoken.tell(problem))?;
     let id = accepted.job.new.id;
     let mut response = sse::respond(&app, &call.caller, permit, &id, 0).await?;
     if let Ok(place) = HeaderValue::from_str(&task::path(id.as_str())) {

@@ -35,6 +35,13 @@ impl Streams {
         self.most.saturating_sub(self.free.available_permits())
     }
 
+    /// Returns when no stream is open. Meanwhile none can be opened.
+    pub async fn ended(&self) {
+        let all = u32::try_from(self.most).unwrap_or(u32::MAX);
+        // It is never closed.
+        drop(self.free.acquire_many(all).await);
+    }
+
     /// One key may have an eighth of all streams, so that no key takes them all. Callers without a key share them: where
     /// they are let in, they are on this machine or wanted.
     ///

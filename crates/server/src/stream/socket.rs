@@ -4,6 +4,15 @@
 //! `{"op":"update","id":...,"temperature":0.9}`, `{"op":"ping"}`. Out: `{"event":...,"ref":...,"id":...,...}`.
 //! What is wrong with an operation is answered as event `error`; the socket stays. A socket that closes cancels the
 //! tasks that it made, unless they were detached. Each operation is asked for anew whether the caller may still do it.
+//!
+//! Every end that the server brings about is told by a close frame:
+//!
+//! | code | why |
+//! |---|---|
+//! | 1000 | nothing was asked for a while, or the client closed with it |
+//! | 1001 | the server is shutting down |
+//! | 1002, 1007, 1009 | what came is no WebSocket, no UTF-8 text, or longer than [`MAX_MESSAGE`] |
+//! | 1008 | the caller may not be here any more |
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,12 +20,12 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{CloseCode, CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use partita_engine::Request;
 use partita_engine::request::Generate;
-use partita_queue::{JobId, Role};
+use partita_queue::{Job, JobId, Role, State as JobState};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -39,6 +48,8 @@ const MAX_TASKS: usize = 64;
 const BUFFER: usize = 32;
 /// A reader that takes nothing for this long is gone.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the other side may take to answer a goodbye. Less than a server that stops waits for its streams.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// `GET /api/v1/stream` with `Upgrade: websocket`
 #[utoipa::path(
@@ -121,6 +132,8 @@ struct Ping {
 /// What became of a message.
 enum Taken {
     Answer(Value),
+    /// The answer comes with the events.
+    Later,
     /// The caller may not be here any more.
     Refused(Problem),
 }
@@ -167,6 +180,7 @@ impl Session {
                             used = Instant::now();
                             match self.take(&text).await {
                                 Taken::Answer(answer) => Message::Text(answer.to_string().into()),
+                                Taken::Later => continue,
                                 Taken::Refused(problem) => {
                                     close(&mut socket, close_code::POLICY, &problem.detail).await;
                                     break;
@@ -178,7 +192,18 @@ impl Session {
                             Message::Text(self.failed(None, &problem).to_string().into())
                         }
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                        Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                        Some(Ok(Message::Close(_))) => {
+                            // The answer to it goes out with the next read.
+                            let _ = tokio::time::timeout(PARTING, socket.recv()).await;
+                            break;
+                        }
+                        Some(Err(error)) => {
+                            if let Some((code, reason)) = fault(error) {
+                                goodbye(&mut socket, code, &reason).await;
+                            }
+                            break;
+                        }
+                        None => break,
                     }
                 }
                 Some(event) = self.arrived.recv() => Message::Text(event.to_string().into()),
@@ -210,6 +235,7 @@ impl Session {
                 () = parting.cancelled() => {
                     // What was accepted is finished or given back by whoever shuts down; it is not cancelled.
                     self.attached.clear();
+                    self.tell_rest(&mut socket).await;
                     close(&mut socket, close_code::AWAY, "the server is shutting down").await;
                     break;
                 }
@@ -221,6 +247,16 @@ impl Session {
         }
         for id in std::mem::take(&mut self.attached) {
             let _ = self.app.engine.queue().cancel(&id).await;
+        }
+    }
+
+    /// Sends the events that came before the end.
+    async fn tell_rest(&mut self, socket: &mut WebSocket) {
+        while let Ok(event) = self.arrived.try_recv() {
+            let sent = socket.send(Message::Text(event.to_string().into()));
+            if !matches!(tokio::time::timeout(PARTING, sent).await, Ok(Ok(()))) {
+                return;
+            }
         }
     }
 
@@ -263,21 +299,31 @@ impl Session {
         let name =
             value.get("ref").and_then(Value::as_str).map(|name| name.chars().take(128).collect::<String>());
         let result = self.perform(value, name.as_deref()).await;
-        Taken::Answer(result.unwrap_or_else(|problem| {
-            self.note("an operation on /api/v1/stream", &problem);
-            self.failed(name.as_deref(), &problem)
-        }))
+        match result {
+            Ok(Some(answer)) => Taken::Answer(answer),
+            Ok(None) => Taken::Later,
+            Err(problem) => {
+                self.note("an operation on /api/v1/stream", &problem);
+                Taken::Answer(self.failed(name.as_deref(), &problem))
+            }
+        }
     }
 
-    async fn perform(&mut self, op: Value, name: Option<&str>) -> Answer<Value> {
+    /// Does one operation; `None` when its answer comes with the events.
+    async fn perform(&mut self, op: Value, name: Option<&str>) -> Answer<Option<Value>> {
         let missing = |detail: String| {
             Problem::field(Kind::InvalidRequest, "#/op", detail, Some(OPERATIONS.to_owned()))
         };
-        let kind = match op.get("op") {
-            None => return Err(missing("is missing".into())),
-            Some(kind) => kind.as_str().unwrap_or_default().to_owned(),
+        if !op.is_object() {
+            let detail = format!("must be an object with op, got {}", shown(&op));
+            return Err(Problem::field(Kind::InvalidRequest, "#", detail, None));
+        }
+        let kind = match &op["op"] {
+            Value::Null if op.get("op").is_none() => return Err(missing("is missing".into())),
+            Value::String(kind) => kind.clone(),
+            other => return Err(missing(format!("must be {OPERATIONS}, got {}", shown(other)))),
         };
-        match kind.as_str() {
+        let answer = match kind.as_str() {
             "generate" => self.generate(name, body::of_value(op, "#")?).await,
             "cancel" => {
                 let Cancel { id, .. } = body::of_value(op, "#")?;
@@ -295,21 +341,37 @@ impl Session {
                 let Update { id, parameters, .. } = body::of_value(op, "#")?;
                 self.call.caller.require(Role::User)?;
                 let job = tasks::find(&self.app, &self.call, &id).await?;
-                let updated = self.app.engine.update(&job.new.id, parameters.into()).await?;
-                if !updated {
-                    return Err(Problem::new(Kind::Conflict, "the task does not run"));
+                if !self.app.engine.update(&job.new.id, parameters.into()).await? {
+                    let job = tasks::find(&self.app, &self.call, &id).await?;
+                    return Err(unchanged(&job));
                 }
-                Ok(json!({"event": "updated", "ref": name, "id": id}))
+                self.tell_change(job.new.id, name.map(ToOwned::to_owned));
+                return Ok(None);
             }
             "ping" => {
                 let Ping { .. } = body::of_value(op, "#")?;
                 Ok(json!({"event": "pong", "ref": name}))
             }
-            other => {
-                let got: String = other.chars().take(40).collect();
-                Err(missing(format!("must be {OPERATIONS}, got {got:?}")))
-            }
-        }
+            _ => Err(missing(format!("must be {OPERATIONS}, got {}", shown(&kind.into())))),
+        };
+        answer.map(Some)
+    }
+
+    /// Tells whether a task took a change, once it is known: one whose notes are all there, as those of a result out of
+    /// the cache, ends without.
+    fn tell_change(&mut self, id: JobId, name: Option<String>) {
+        let (app, events, request) = (self.app.clone(), self.events.clone(), self.call.request_id.0.clone());
+        self.watchers.spawn(async move {
+            let answer = match app.engine.finished(&id, app.pace.change).await {
+                Ok(job) if job.state.is_done() && !has_changed(&job) => {
+                    json!({"event": "error", "ref": name, "problem": unchanged(&job).body(&request)})
+                }
+                // Where it cannot be asked, it was told all the same.
+                _ => json!({"event": "updated", "ref": name, "id": id.as_str()}),
+            };
+            let _ = events.send(answer).await;
+            (id, false)
+        });
     }
 
     async fn generate(&mut self, name: Option<&str>, op: Make) -> Answer<Value> {
@@ -319,11 +381,12 @@ impl Session {
         }
         let key = op.idempotency_key.as_deref().map(|key| call::key(key.as_bytes(), "#/idempotency_key"));
         let call = Call { idempotency: key.transpose()?, ..self.call.clone() };
-        let request: Generate = body::of_value(op.body.into(), "#/body")?;
+        let (request, spoken): (Generate, _) = body::of_value_spoken(op.body.into(), "#/body")?;
         self.app.guard.admit(&call.caller).await?;
         let request = Request::Generate(Box::new(request));
         let canonical = submit::canonical(&call, &request);
-        let accepted = submit::accept(&self.app, &call, request, &canonical).await.map_err(in_body)?;
+        let accepted = submit::accept(&self.app, &call, request, &canonical).await;
+        let accepted = accepted.map_err(|problem| spoken.tell(in_body(problem)))?;
         let id = accepted.job.new.id.clone();
         if !op.detach {
             self.attached.insert(id.clone());
@@ -338,6 +401,33 @@ impl Session {
     }
 }
 
+/// Whether the notes of a task that has ended were played with other settings than it began with.
+fn has_changed(job: &Job) -> bool {
+    job.result.as_ref().is_some_and(|result| result["updated"] == true)
+}
+
+/// Why a task takes no change.
+fn unchanged(job: &Job) -> Problem {
+    let why = match job.state {
+        JobState::Queued => "the task has not begun; it can be changed while it runs",
+        JobState::Running => "the task does not run",
+        JobState::Complete => "the task is finished: all its notes are played",
+        JobState::Failed => "the task is finished: it failed",
+        JobState::Cancelled => "the task is finished: it was cancelled",
+    };
+    Problem::new(Kind::Conflict, why)
+}
+
+/// A value in few words.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Object(_) => "an object".into(),
+        Value::Array(_) => "a list".into(),
+        Value::String(text) => format!("{:?}", text.chars().take(40).collect::<String>()),
+        other => other.to_string(),
+    }
+}
+
 /// Pointers into a request are pointers into the operation that holds it.
 fn in_body(mut problem: Problem) -> Problem {
     for error in &mut problem.errors {
@@ -348,11 +438,34 @@ fn in_body(mut problem: Problem) -> Problem {
     problem
 }
 
-async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
+/// Says why the socket closes, and waits for the other side to have heard it.
+async fn close(socket: &mut WebSocket, code: CloseCode, reason: &str) {
+    goodbye(socket, code, reason).await;
+    let heard = async { while let Some(Ok(_)) = socket.recv().await {} };
+    let _ = tokio::time::timeout(PARTING, heard).await;
+}
+
+async fn goodbye(socket: &mut WebSocket, code: CloseCode, reason: &str) {
     // A control frame holds 125 bytes, two of them for the code.
     let reason: String = reason.chars().filter(char::is_ascii).take(120).collect();
     let frame = CloseFrame { code, reason: reason.into() };
-    let _ = tokio::time::timeout(PATIENCE, socket.send(Message::Close(Some(frame)))).await;
+    let _ = tokio::time::timeout(PARTING, socket.send(Message::Close(Some(frame)))).await;
+}
+
+/// What to say of a message that could not be read; `None` when there is nobody to say it to.
+fn fault(error: axum::Error) -> Option<(CloseCode, String)> {
+    use tungstenite::Error;
+    use tungstenite::error::ProtocolError;
+    let error = error.into_inner().downcast::<Error>().ok()?;
+    match *error {
+        Error::Utf8(_) => Some((close_code::INVALID, "messages must be UTF-8 text, got other bytes".into())),
+        Error::Capacity(_) => {
+            Some((close_code::SIZE, format!("messages must be at most {MAX_MESSAGE} bytes, got more")))
+        }
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Protocol(error) => Some((close_code::PROTOCOL, error.to_string())),
+        _ => None,
+    }
 }
 
 /// Passes the events of a task on until its last; returns its id, and whether the last came through.

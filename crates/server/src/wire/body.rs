@@ -10,7 +10,8 @@ use serde_path_to_error::{Path, Segment};
 
 pub use super::shape::Most;
 use super::shape::{self, Wrong};
-use crate::problem::{Answer, Kind, Problem};
+use super::spoken::Spoken;
+use crate::problem::{Answer, Field, Kind, Problem};
 
 /// The media type of a body, in lower case and without parameters.
 pub fn media_type(headers: &HeaderMap) -> Option<String> {
@@ -42,8 +43,7 @@ pub fn unsupported(got: &str, allowed: &str) -> Problem {
     let detail = format!("the content type must be {allowed}, got {got:?}");
     let name = header::CONTENT_TYPE.as_str();
     let mut problem = Problem::new(Kind::UnsupportedMediaType, detail.clone());
-    problem.errors =
-        vec![crate::problem::Field { pointer: name.to_owned(), detail, allowed: Some(allowed.to_owned()) }];
+    problem.errors = vec![Field::new(name, detail, Some(allowed.to_owned()))];
     problem
 }
 
@@ -65,11 +65,16 @@ pub async fn collect(body: Body, limit: usize) -> Answer<Bytes> {
 /// Larger bodies are parsed on a thread that may block.
 const LARGE: usize = 256 << 10;
 
-/// Reads JSON. An empty body is an empty object: every field of a request may be left out.
+/// Reads JSON, and tells which fields came under another name. An empty body is an empty object: every field of a
+/// request may be left out.
 ///
 /// # Errors
 /// `UnsupportedMediaType`, `MalformedJson` with line and column, `InvalidRequest` with pointers.
-pub async fn json<T: DeserializeOwned + Send + 'static>(said: Said, bytes: Bytes, most: Most) -> Answer<T> {
+pub async fn json<T: DeserializeOwned + Send + 'static>(
+    said: Said,
+    bytes: Bytes,
+    most: Most,
+) -> Answer<(T, Spoken)> {
     if bytes.len() <= LARGE {
         return json_now(said, &bytes, &most);
     }
@@ -77,9 +82,9 @@ pub async fn json<T: DeserializeOwned + Send + 'static>(said: Said, bytes: Bytes
     parsed.map_err(|_| Problem::new(Kind::Internal, "the body could not be read"))?
 }
 
-fn json_now<T: DeserializeOwned>(said: Said, bytes: &[u8], most: &Most) -> Answer<T> {
+fn json_now<T: DeserializeOwned>(said: Said, bytes: &[u8], most: &Most) -> Answer<(T, Spoken)> {
     let bytes = if bytes.is_empty() && said == Said::Json { b"{}" } else { bytes };
-    match parse(bytes, "#", most) {
+    match parse_spoken(bytes, "#", most) {
         Err(problem) if problem.kind == Kind::MalformedJson && said == Said::Form => {
             Err(unsupported("application/x-www-form-urlencoded", "application/json"))
         }
@@ -89,24 +94,33 @@ fn json_now<T: DeserializeOwned>(said: Said, bytes: &[u8], most: &Most) -> Answe
 
 /// Reads one JSON value; `root`: the pointer that stands before those of its fields.
 ///
-/// Its shape is looked at first, without keeping any of it: what is too much is refused before memory is spent on it.
-///
 /// # Errors
 /// `MalformedJson`, `InvalidRequest`.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], root: &str, most: &Most) -> Answer<T> {
+    parse_spoken(bytes, root, most).map(|(value, _)| value)
+}
+
+/// As [`parse`], with the fields that came under another name.
+///
+/// Its shape is looked at first, without keeping any of it: what is too much is refused before memory is spent on it.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_spoken<T: DeserializeOwned>(bytes: &[u8], root: &str, most: &Most) -> Answer<(T, Spoken)> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    shape::check(&mut reader, root, most).map_err(|wrong| match wrong {
+    let spoken = shape::check(&mut reader, root, most).map_err(|wrong| match wrong {
         Wrong::Shape(problem) => *problem,
-        Wrong::Text(error) => malformed(&error),
+        Wrong::Text(error, place) if is_too_large(&error, bytes) => too_large(&place),
+        Wrong::Text(error, _) => malformed(&error),
     })?;
     reader.end().map_err(|error| malformed(&error))?;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().clone();
-        wrong(root, &path, &error.into_inner(), bytes)
+        spoken.tell(wrong(root, &path, &error.into_inner(), bytes))
     })?;
     reader.end().map_err(|error| malformed(&error))?;
-    Ok(value)
+    Ok((value, spoken))
 }
 
 /// Reads an already parsed value, as [`parse`].
@@ -114,15 +128,38 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], root: &str, most: &Most) -> Answ
 /// # Errors
 /// `InvalidRequest`
 pub fn of_value<T: DeserializeOwned>(value: Value, root: &str) -> Answer<T> {
-    match shape::check(&value, root, &Most::default()) {
-        Err(Wrong::Shape(problem)) => return Err(*problem),
-        Err(Wrong::Text(error)) => return Err(malformed(&error)),
-        Ok(()) => {}
-    }
-    serde_path_to_error::deserialize(value).map_err(|error: serde_path_to_error::Error<serde_json::Error>| {
-        let path = error.path().clone();
-        invalid(root, &path, &error.into_inner())
-    })
+    of_value_spoken(value, root).map(|(value, _)| value)
+}
+
+/// Reads an already parsed value, as [`parse_spoken`].
+///
+/// # Errors
+/// `InvalidRequest`
+pub fn of_value_spoken<T: DeserializeOwned>(value: Value, root: &str) -> Answer<(T, Spoken)> {
+    let spoken = shape::check(&value, root, &Most::default()).map_err(|wrong| match wrong {
+        Wrong::Shape(problem) => *problem,
+        Wrong::Text(error, _) => malformed(&error),
+    })?;
+    let value = serde_path_to_error::deserialize(value).map_err(
+        |error: serde_path_to_error::Error<serde_json::Error>| {
+            let path = error.path().clone();
+            spoken.tell(invalid(root, &path, &error.into_inner()))
+        },
+    )?;
+    Ok((value, spoken))
+}
+
+/// Whether a body is JSON but for a number that no field can hold. The reader calls that a fault of the text.
+fn is_too_large(error: &serde_json::Error, bytes: &[u8]) -> bool {
+    error.to_string().starts_with(OUT_OF_RANGE)
+        && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+}
+
+const OUT_OF_RANGE: &str = "number out of range";
+
+fn too_large(pointer: &str) -> Problem {
+    let detail = "must be a number that 64 bits can hold, got a larger one";
+    Problem::field(Kind::InvalidRequest, pointer, detail, None)
 }
 
 fn wrong(root: &str, path: &Path, error: &serde_json::Error, bytes: &[u8]) -> Problem {
@@ -135,6 +172,9 @@ fn wrong(root: &str, path: &Path, error: &serde_json::Error, bytes: &[u8]) -> Pr
         },
         // serde blames the JSON for some values of a wrong kind.
         Category::Syntax if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() => {
+            if is_too_large(error, bytes) {
+                return too_large(&pointer(root, path));
+            }
             let text = error.to_string();
             let detail = match text.rsplit_once(" at line ").map_or(text.as_str(), |(start, _)| start) {
                 "trailing characters" => "has more items than it may",
@@ -170,13 +210,13 @@ fn invalid(root: &str, path: &Path, error: &serde_json::Error) -> Problem {
         let detail = format!("is no known field; {hint}");
         return Problem::field(Kind::InvalidRequest, &pointer, detail, Some(known.join(", ")));
     }
-    if let Some(name) = text.strip_prefix("missing field `").map(|rest| rest.trim_end_matches('`')) {
-        return Problem::field(
-            Kind::InvalidRequest,
-            &format!("{pointer}/{}", escaped(name)),
-            "is missing",
-            None,
-        );
+    for (start, detail) in
+        [("missing field `", "is missing"), ("duplicate field `", "must come once, got it again")]
+    {
+        if let Some(name) = text.strip_prefix(start).map(|rest| rest.trim_end_matches('`')) {
+            let pointer = format!("{pointer}/{}", escaped(name));
+            return Problem::field(Kind::InvalidRequest, &pointer, detail, None);
+        }
     }
     let (detail, allowed) = plain(text);
     Problem::field(Kind::InvalidRequest, &pointer, detail, allowed)
@@ -191,9 +231,6 @@ fn plain(text: &str) -> (String, Option<String>) {
         return (cut(text), None);
     };
     let expected = match expected {
-        "u8" => "an integer in 0..=255",
-        "u32" => "an integer in 0..=4294967295",
-        "u64" | "usize" => "an integer in 0..=18446744073709551615",
         "f64" | "f32" => "a number",
         "a boolean" => "true or false",
         "string or map" => "text",
@@ -216,7 +253,7 @@ fn pointer(root: &str, path: &Path) -> String {
 }
 
 /// A name inside a JSON pointer that is a URI fragment.
-pub(super) fn escaped(name: &str) -> String {
+pub fn escaped(name: &str) -> String {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
     const ESCAPED: AsciiSet = CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'%').add(b'#');
     let name: String = name.chars().take(60).collect();
@@ -228,7 +265,9 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
     let name: String = name.chars().take(40).collect();
     let close = |other: &&str| distance(&name, other);
     let best = known.min_by_key(close)?;
-    (distance(&name, best) <= (best.len() / 3).max(1)).then_some(best)
+    let apart = distance(&name, best);
+    // Of a name of one letter nothing is left when that is replaced.
+    (apart <= (best.len() / 3).max(1) && apart < best.len()).then_some(best)
 }
 
 /// Single letters to insert, remove or replace.
@@ -276,16 +315,23 @@ mod tests {
         check::<Generate>("{\"bars\": 4", 400, "", "line 1 column 10");
         check::<Generate>("{\"bars\": \"x\", ", 400, "", "EOF");
         check::<Generate>("{\"bars\": NaN}", 400, "", "line 1");
-        check::<Generate>("{\"tempo\": 1e999}", 400, "", "out of range");
+        check::<Generate>("{\"tempo\": 1e999}", 422, "#/tempo", "64 bits");
+        check::<Generate>("{\"bars\": -1e400}", 422, "#/bars", "64 bits");
+        check::<Generate>("{\"velocity\": [1, 1e400]}", 422, "#/velocity/1", "64 bits");
+        check::<Batch>("{\"requests\": [{}, {\"tempo\": 1e400}]}", 422, "#/requests/1/tempo", "64 bits");
+        check::<Generate>("{\"tempo\": 1e999", 400, "", "no JSON");
         check::<Generate>("{\"output_format\": 5}", 422, "#/output_format", "must be text");
         check::<Generate>("{\"files\": [\"mid\", null]}", 422, "#/files/1", "must be text");
         check::<Generate>("{\"output_format\": 5", 400, "", "no JSON");
         check::<Generate>("{} {}", 400, "", "trailing");
-        check::<Generate>("{\"bars\": \"x\"}", 422, "#/bars", "must be an integer");
-        check::<Generate>("{\"bars\": -1}", 422, "#/bars", "got integer `-1`");
+        check::<Generate>("{\"bars\": \"x\"}", 422, "#/bars", "must be an integer in 1..=32, got string");
+        check::<Generate>("{\"bars\": -1}", 422, "#/bars", "must be an integer in 1..=32, got integer `-1`");
+        check::<Generate>("{\"n\": 4.5}", 422, "#/n", "n must be an integer in 1..=64");
+        check::<Generate>("{\"velocity\": [1, 300]}", 422, "#/velocity/1", "an integer in 1..=127");
         check::<Generate>("{\"bar\": 1}", 422, "#/bar", "did you mean bars?");
-        check::<Generate>("{\"a/b c\": 1}", 422, "#/a~1b%20c", "is no known field");
-        check::<Generate>("{\"seed_notes\": [{\"pitch\": 300}]}", 422, "#/seed_notes/0/pitch", "0..=255");
+        check::<Generate>("{\"a/b c\": 1}", 422, "#/a~1b%20c", "a/b c is no known field");
+        check::<Generate>("{\"\u{e4}\": 1}", 422, "#/%C3%A4", "\u{e4} is no known field; known are");
+        check::<Generate>("{\"seed_notes\": [{\"pitch\": 300}]}", 422, "#/seed_notes/0/pitch", "0..=127");
         check::<Generate>("{\"seed_notes\": [{\"pitch\": 30}]}", 422, "#/seed_notes/0/start", "is missing");
         check::<Generate>("{\"output_format\": \"mp3\"}", 422, "#/output_format", "`midi`");
         check::<Generate>("[]", 422, "#", "must be an object");
@@ -300,7 +346,8 @@ mod tests {
         check::<Generate>("{\"time_signature\": [4]}", 422, "#/time_signature", "must be");
         check::<Generate>("{\"time_signature\": [4, 4 4]}", 400, "", "line 1");
         check::<Batch>("{\"requests\": [[]]}", 422, "#/requests/0", "must be an object");
-        check::<Generate>("{\"bars\":1,\"bars\":2}", 422, "#", "duplicate");
+        check::<Generate>("{\"bars\":1,\"bars\":2}", 422, "#/bars", "must come once");
+        check::<Generate>("{\"n\":1,\"num_outputs\":2}", 422, "#/n", "must come once");
         check::<Continue>("{\"input\": {\"file\": \"x\"}}", 422, "#/input/file", "file_id");
         check::<Batch>("{\"requests\": [{}, {\"tempoo\": 1}]}", 422, "#/requests/1/tempoo", "tempo");
         let deep = format!("{{\"kit\": {}", "[".repeat(100_000));
@@ -310,7 +357,7 @@ mod tests {
     #[test]
     fn what_curl_sends_is_read_as_json() {
         let most = Most::default();
-        let request: Generate =
+        let (request, _): (Generate, _) =
             json_now(Said::Form, b"{\"style\":\"funk\",\"bars\":4}", &most).expect("json");
         assert_eq!(request.bars, Some(4));
         let problem = json_now::<Generate>(Said::Form, b"style=funk", &most).expect_err("a form");
@@ -320,7 +367,7 @@ mod tests {
     #[test]
     fn an_empty_body_is_an_empty_object() {
         assert_eq!(
-            json_now::<Generate>(Said::Json, b"", &Most::default()).expect("empty"),
+            json_now::<Generate>(Said::Json, b"", &Most::default()).expect("empty").0,
             Generate::default()
         );
     }

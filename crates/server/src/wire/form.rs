@@ -4,7 +4,7 @@ use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
 use serde_json::{Map, Value};
 
-use super::body::{self, unsupported};
+use super::body::{self, escaped, unsupported};
 use crate::problem::{Answer, Kind, Problem};
 
 /// Types under which programs send MIDI files.
@@ -44,11 +44,11 @@ pub struct Form {
 /// Reads a form whose file has at most `max_file` bytes.
 ///
 /// # Errors
-/// `TooLarge`, `UnsupportedMediaType` for a file that is not MIDI, `MalformedJson`, `InvalidRequest`.
+/// `MalformedForm`, `MalformedJson` for its part `request`, `TooLarge`, `UnsupportedMediaType` for a file that is not MIDI,
+/// `InvalidRequest`.
 pub async fn read(request: Request, max_file: usize) -> Answer<Form> {
-    let mut parts = Multipart::from_request(request, &())
-        .await
-        .map_err(|error| Problem::new(Kind::MalformedJson, error.body_text()))?;
+    let mut parts =
+        Multipart::from_request(request, &()).await.map_err(|error| malformed(&error.body_text()))?;
     let mut form = Form { file: None, fields: Map::new() };
     let (mut left, mut count) = (MAX_FIELDS, 0);
     while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
@@ -59,7 +59,12 @@ pub async fn read(request: Request, max_file: usize) -> Answer<Form> {
         let name = part.name().unwrap_or_default().to_owned();
         if name == "file" {
             if form.file.is_some() {
-                return Err(Problem::field(Kind::InvalidRequest, "#/file", "must come once", None));
+                return Err(Problem::field(
+                    Kind::InvalidRequest,
+                    "#/file",
+                    "must come once, got it again",
+                    None,
+                ));
             }
             form.file = Some(file(part, max_file).await?);
             continue;
@@ -68,14 +73,15 @@ pub async fn read(request: Request, max_file: usize) -> Answer<Form> {
             collect(part, left, &format!("the fields of a form must be at most {MAX_FIELDS} bytes")).await?;
         left -= text.len();
         if name == "request" {
-            let whole: Map<String, Value> = body::parse(&text, "#", &body::Most::default())?;
+            let whole: Map<String, Value> =
+                body::parse(&text, "#", &body::Most::default()).map_err(in_part)?;
             for (name, value) in whole {
                 put(&mut form.fields, name, value)?;
             }
             continue;
         }
         let text = String::from_utf8(text).map_err(|_| {
-            Problem::field(Kind::InvalidRequest, &format!("#/{name}"), "must be UTF-8 text", None)
+            Problem::field(Kind::InvalidRequest, &format!("#/{}", escaped(&name)), "must be UTF-8 text", None)
         })?;
         field(&mut form.fields, name, &text)?;
     }
@@ -100,7 +106,8 @@ fn field(fields: &mut Map<String, Value>, name: String, text: &str) -> Answer<()
 
 fn put(fields: &mut Map<String, Value>, name: String, value: Value) -> Answer<()> {
     if fields.contains_key(&name) {
-        return Err(Problem::field(Kind::InvalidRequest, &format!("#/{name}"), "must come once", None));
+        let pointer = format!("#/{}", escaped(&name));
+        return Err(Problem::field(Kind::InvalidRequest, &pointer, "must come once, got it again", None));
     }
     fields.insert(name, value);
     Ok(())
@@ -127,7 +134,7 @@ pub fn check_midi(bytes: &[u8]) -> Answer<()> {
     if bytes.starts_with(b"MThd") || in_riff {
         return Ok(());
     }
-    let detail = "the file must be a Standard MIDI File, which begins with MThd";
+    let detail = "must be a Standard MIDI File, which begins with MThd";
     Err(Problem::field(Kind::UnsupportedMediaType, "#/file", detail, Some("a Standard MIDI File".into())))
 }
 
@@ -143,8 +150,24 @@ async fn collect(mut part: Field<'_>, max: usize, refusal: &str) -> Answer<Vec<u
 }
 
 fn broken(error: &MultipartError) -> Problem {
-    let kind = if error.status().as_u16() == 413 { Kind::TooLarge } else { Kind::MalformedJson };
-    Problem::new(kind, format!("the form cannot be read: {}", error.body_text()))
+    match error.status().as_u16() {
+        413 => Problem::new(Kind::TooLarge, format!("the form is too large: {}", error.body_text())),
+        _ => malformed(&error.body_text()),
+    }
+}
+
+fn malformed(why: &str) -> Problem {
+    Problem::new(Kind::MalformedForm, format!("the form cannot be read: {why}"))
+}
+
+/// What is no JSON in a form is one of its parts.
+fn in_part(mut problem: Problem) -> Problem {
+    if let Some(rest) =
+        problem.detail.strip_prefix("the body").filter(|_| problem.kind == Kind::MalformedJson)
+    {
+        problem.detail = format!("the part request{rest}");
+    }
+    problem
 }
 
 #[cfg(test)]
@@ -180,6 +203,31 @@ mod tests {
         assert_eq!(form.file.expect("a file").name, "a.mid");
         let want = serde_json::json!({"bars": 4, "style": "80", "kit": ["kick", "snare", "ride"]});
         assert_eq!(Value::Object(form.fields), want);
+    }
+
+    #[tokio::test]
+    async fn what_is_broken_is_told_as_what_it_is() {
+        let part = of(&[("name=\"request\"", "{")], 9).await.expect_err("no JSON");
+        assert_eq!(part.kind, Kind::MalformedJson);
+        assert!(part.detail.starts_with("the part request is no JSON: EOF"), "{}", part.detail);
+        for (kind, body) in [
+            ("multipart/form-data", "--x--"),
+            ("multipart/form-data; boundary=x", "no form"),
+            (
+                "multipart/form-data; boundary=x",
+                "--x\r\nContent-Disposition: form-data; name=\"bars\"\r\n\r\n4",
+            ),
+        ] {
+            let request = Request::post("/").header("content-type", kind).body(Body::from(body));
+            let problem = read(request.expect("a request"), 9).await.expect_err("no form");
+            assert_eq!((problem.kind, problem.status().as_u16()), (Kind::MalformedForm, 400), "{body}");
+        }
+        let file = of(&[(FILE, "PNG")], 9).await.expect_err("no MIDI file");
+        assert!(file.detail.starts_with("file must be a Standard MIDI File"), "{}", file.detail);
+        let twice = [("name=\"\u{e4}/\"", "1"), ("name=\"\u{e4}/\"", "2")];
+        let twice = of(&twice, 9).await.expect_err("twice");
+        assert_eq!(twice.errors[0].pointer, "#/%C3%A4~1");
+        assert!(twice.detail.starts_with("\u{e4}/ must come once"), "{}", twice.detail);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! What goes over the wire: bodies and headers read into types, and types written into answers.
 
+pub mod accept;
 pub mod body;
 pub mod disposition;
 pub mod etag;
@@ -9,5 +10,6 @@ pub mod params;
 pub mod prefer;
 pub mod range;
 mod shape;
+pub mod spoken;
 pub mod task;
 pub mod time;

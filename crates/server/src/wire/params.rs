@@ -18,13 +18,15 @@ impl Params {
         for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             if !known.contains(&name.as_ref()) {
                 let near = super::body::nearest(&name, known.iter().copied());
-                let hint = near.map_or_else(
-                    || format!("known are {}", known.join(", ")),
-                    |near| format!("did you mean {near}?"),
-                );
+                let hint = match near {
+                    Some(near) => format!("did you mean {near}?"),
+                    None if known.is_empty() => "it takes none".to_owned(),
+                    None => format!("known are {}", known.join(", ")),
+                };
                 let detail = format!("is no query parameter of this path; {hint}");
                 let shown: String = name.chars().take(40).collect();
-                return Err(Problem::field(Kind::InvalidRequest, &shown, detail, Some(known.join(", "))));
+                let allowed = Some(known.join(", ")).filter(|names| !names.is_empty());
+                return Err(Problem::field(Kind::InvalidRequest, &shown, detail, allowed));
             }
             if pairs.iter().any(|(other, _)| *other == name) {
                 return Err(Problem::field(Kind::InvalidRequest, &name, "must come once", None));
@@ -66,5 +68,8 @@ mod tests {
         let problem = Params::of(Some("barz=4"), &["bars", "style"]).expect_err("unknown");
         assert!(problem.detail.contains("did you mean bars?"), "{}", problem.detail);
         assert!(Params::of(Some("bars=4&bars=5"), &["bars"]).is_err());
+        let problem = Params::of(Some("bars=4"), &[]).expect_err("unknown");
+        assert!(problem.detail.contains("it takes none"), "{}", problem.detail);
+        assert!(Params::of(Some(""), &[]).is_ok() && Params::of(None, &[]).is_ok());
     }
 }

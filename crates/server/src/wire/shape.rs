@@ -8,6 +8,7 @@ use partita_engine::Config;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::body::escaped;
+use super::spoken::Spoken;
 use crate::problem::{Kind, Problem};
 
 /// How long lists may be.
@@ -36,37 +37,42 @@ impl Most {
 /// Why a body is refused.
 pub enum Wrong {
     Shape(Box<Problem>),
-    /// It is no JSON.
-    Text(serde_json::Error),
+    /// It is no JSON, or holds a number beyond all numbers; and where reading it stopped.
+    Text(serde_json::Error, String),
 }
 
-/// Reads a value, which must be an object if it is a list or an object; `root` is its pointer.
+/// Reads a value, which must be an object if it is a list or an object; `root` is its pointer. Tells which fields came
+/// under another name.
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn check<'de, D>(value: D, root: &str, most: &Most) -> Result<(), Wrong>
+pub fn check<'de, D>(value: D, root: &str, most: &Most) -> Result<Spoken, Wrong>
 where
     D: Deserializer<'de, Error = serde_json::Error>,
 {
-    let mut found = None;
-    let mut place = root.to_owned();
-    let object = Object { place: &mut place, most, found: &mut found };
-    match (object.deserialize(value), found) {
+    let mut look = Look { place: root.to_owned(), most, found: None, spoken: Spoken::default() };
+    let result = Object(&mut look).deserialize(value);
+    match (result, look.found) {
         (_, Some(problem)) => Err(Wrong::Shape(Box::new(problem))),
-        (Err(error), None) => Err(Wrong::Text(error)),
-        (Ok(()), None) => Ok(()),
+        (Err(error), None) => Err(Wrong::Text(error, look.place)),
+        (Ok(()), None) => Ok(look.spoken),
     }
+}
+
+/// What is known while a body is read.
+struct Look<'a> {
+    /// Pointer to the value at hand; where reading fails it stays.
+    place: String,
+    most: &'a Most,
+    found: Option<Problem>,
+    spoken: Spoken,
 }
 
 /// A value that is an object if it is a list or an object. Lists that serde would take for objects, field by field in
 /// order, are none.
-struct Object<'a> {
-    place: &'a mut String,
-    most: &'a Most,
-    found: &'a mut Option<Problem>,
-}
+struct Object<'a, 'b>(&'a mut Look<'b>);
 
-impl<'de> DeserializeSeed<'de> for Object<'_> {
+impl<'de> DeserializeSeed<'de> for Object<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
@@ -101,37 +107,39 @@ macro_rules! scalars {
     };
 }
 
-impl<'de> Visitor<'de> for Object<'_> {
+impl<'de> Visitor<'de> for Object<'_, '_> {
     type Value = ();
 
     scalars!();
 
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
+        let Object(look) = self;
         let detail = "must be an object, got a list";
-        *self.found = Some(Problem::field(Kind::InvalidRequest, self.place, detail, None));
+        look.found = Some(Problem::field(Kind::InvalidRequest, &look.place, detail, None));
         Err(A::Error::custom(detail))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Object { place, most, found } = self;
+        let Object(look) = self;
         while let Some(name) = map.next_key::<String>()? {
-            let length = place.len();
-            place.push('/');
+            let length = look.place.len();
+            look.spoken.hear(&look.place, &name);
+            look.place.push('/');
             let plain =
                 name.len() <= 60 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-            place.push_str(&if plain { name.as_str().into() } else { Cow::Owned(escaped(&name)) });
+            look.place.push_str(&if plain { name.as_str().into() } else { Cow::Owned(escaped(&name)) });
             let limit = match name.as_str() {
                 "input" | "webhook" | "body" => {
-                    map.next_value_seed(Object { place, most, found })?;
-                    place.truncate(length);
+                    map.next_value_seed(Object(look))?;
+                    look.place.truncate(length);
                     continue;
                 }
-                "requests" => Limit { items: most.requests, of: "requests", objects: true },
-                "seed_notes" | "notes" => Limit { items: most.notes, of: "notes", objects: true },
-                _ => Limit { items: most.items, of: "items", objects: false },
+                "requests" => Limit { items: look.most.requests, of: "requests", objects: true },
+                "seed_notes" | "notes" => Limit { items: look.most.notes, of: "notes", objects: true },
+                _ => Limit { items: look.most.items, of: "items", objects: false },
             };
-            map.next_value_seed(List { place, most, found, limit })?;
-            place.truncate(length);
+            map.next_value_seed(List { look, limit })?;
+            look.place.truncate(length);
         }
         Ok(())
     }
@@ -146,14 +154,12 @@ struct Limit {
 }
 
 /// Any value; if it is a list, not too long a one.
-struct List<'a> {
-    place: &'a mut String,
-    most: &'a Most,
-    found: &'a mut Option<Problem>,
+struct List<'a, 'b> {
+    look: &'a mut Look<'b>,
     limit: Limit,
 }
 
-impl<'de> DeserializeSeed<'de> for List<'_> {
+impl<'de> DeserializeSeed<'de> for List<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
@@ -161,21 +167,21 @@ impl<'de> DeserializeSeed<'de> for List<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for List<'_> {
+impl<'de> Visitor<'de> for List<'_, '_> {
     type Value = ();
 
     scalars!();
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let List { place, most, found, limit } = self;
+        let List { look, limit } = self;
         for index in 0..limit.items {
-            let length = place.len();
-            let _ = write!(place, "/{index}");
+            let length = look.place.len();
+            let _ = write!(look.place, "/{index}");
             let more = match limit.objects {
-                true => list.next_element_seed(Object { place, most, found })?.is_some(),
+                true => list.next_element_seed(Object(look))?.is_some(),
                 false => list.next_element::<IgnoredAny>()?.is_some(),
             };
-            place.truncate(length);
+            look.place.truncate(length);
             if !more {
                 return Ok(());
             }
@@ -185,8 +191,8 @@ impl<'de> Visitor<'de> for List<'_> {
         }
         let (allowed, of) = (format!("1..={}", limit.items), limit.of);
         let detail = format!("must hold {allowed} {of}, got more");
-        let problem = Problem::field(Kind::InvalidRequest, place, &detail, Some(allowed));
-        *found = Some(problem);
+        let problem = Problem::field(Kind::InvalidRequest, &look.place, &detail, Some(allowed));
+        look.found = Some(problem);
         Err(A::Error::custom(detail))
     }
 
@@ -204,9 +210,9 @@ mod tests {
         let most = Most { requests: 2, notes: 3, items: 4 };
         let mut reader = serde_json::Deserializer::from_str(text);
         match check(&mut reader, "#", &most) {
-            Ok(()) => None,
+            Ok(_) => None,
             Err(Wrong::Shape(problem)) => Some(problem.errors[0].pointer.clone()),
-            Err(Wrong::Text(_)) => Some("text".into()),
+            Err(Wrong::Text(_, place)) => Some(format!("text {place}")),
         }
     }
 
@@ -225,7 +231,12 @@ mod tests {
             ("[]", Some("#")),
             (r#""x""#, None),
             (r#"{"kit": {"a": [[[null]]]}, "b": 1e3}"#, None),
-            (r#"{"kit": [[[["#, Some("text")),
+            (r#"{"kit": [[[["#, Some("text #/kit/0")),
+            (r#"{"tempo": 1e400}"#, Some("text #/tempo")),
+            (
+                r#"{"requests": [{}, {"seed_notes": [{"start": 1e400}]}]}"#,
+                Some("text #/requests/1/seed_notes/0/start"),
+            ),
         ] {
             assert_eq!(wrong(text).as_deref(), place, "{text}");
         }

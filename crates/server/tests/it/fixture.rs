@@ -85,7 +85,7 @@ impl Server {
         Server::start_at(change, options, Pace::default()).await
     }
 
-    async fn start_at(change: impl FnOnce(&mut Config), options: Options, pace: Pace) -> Server {
+    pub async fn start_at(change: impl FnOnce(&mut Config), options: Options, pace: Pace) -> Server {
         partita_server::serve::install_crypto();
         let dir = tempfile::tempdir().expect("a folder");
         let mut config = config(dir.path());

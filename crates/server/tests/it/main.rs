@@ -3,6 +3,7 @@
 mod fixture;
 mod generate;
 mod operations;
+mod quotas;
 mod refusals;
 mod streams;
 mod system;

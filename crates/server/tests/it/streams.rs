@@ -138,6 +138,20 @@ async fn hear(socket: &mut Socket, names: &[&str]) -> Value {
     tokio::time::timeout(LONG, listen).await.expect("an event in time")
 }
 
+/// The code that the server closes with; `None` if it ends without a word.
+async fn closed(socket: &mut Socket) -> Option<u16> {
+    let end = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    };
+    tokio::time::timeout(LONG, end).await.expect("it closes")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_makes_music_and_survives_nonsense() {
     let server = Server::start().await;
@@ -290,12 +304,7 @@ async fn a_revoked_key_loses_its_open_streams() {
     key.revoked_at = Some(1);
     server.app.engine.queue().put_key(&key).await.expect("stored");
     let ends = async {
-        let code = loop {
-            if let Message::Close(frame) = socket.next().await.expect("open").expect("a message") {
-                break frame.expect("a reason").code;
-            }
-        };
-        assert_eq!(u16::from(code), 1008);
+        assert_eq!(closed(&mut socket).await, Some(1008));
         watch.text().await.expect("the stream ends");
     };
     tokio::time::timeout(LONG, ends).await.expect("in time");
@@ -304,11 +313,15 @@ async fn a_revoked_key_loses_its_open_streams() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_socket_closes_and_a_dead_one_takes_its_task_along() {
     let short = std::time::Duration::from_millis(200);
-    let pace = partita_server::app::Pace { heartbeat: short, check: short, idle: 2 * short };
+    let pace = partita_server::app::Pace {
+        heartbeat: short,
+        check: short,
+        idle: 2 * short,
+        ..partita_server::app::Pace::default()
+    };
     let server = Server::start_endless_at(pace).await;
     let mut idle = open(&server).await;
-    let closed = async { while !matches!(idle.next().await, Some(Ok(Message::Close(_))) | None) {} };
-    tokio::time::timeout(LONG, closed).await.expect("it closes");
+    assert_eq!(closed(&mut idle).await, Some(1000));
     // One that is never read answers no ping.
     let mut dead = open(&server).await;
     say(&mut dead, &json!({"op": "generate", "body": {}})).await;
@@ -333,4 +346,145 @@ async fn a_server_that_closes_takes_no_tasks_and_still_answers_about_those_it_ha
     assert_eq!(server.answer(server.http.delete(server.url(&path))).await.0, 200);
     let all = events(&tokio::time::timeout(LONG, watch.text()).await.expect("in time").expect("events"));
     assert_eq!(all.last().expect("one").1, "cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_its_client_closes_is_closed_with_the_same_code() {
+    let server = Server::start().await;
+    let mut socket = open(&server).await;
+    say(&mut socket, &json!({"op": "generate", "body": {"bars": 1}})).await;
+    hear(&mut socket, &["complete"]).await;
+    socket.close(Some(frame(1000))).await.expect("sent");
+    assert_eq!(closed(&mut socket).await, Some(1000));
+}
+
+fn frame(code: u16) -> tokio_tungstenite::tungstenite::protocol::CloseFrame {
+    tokio_tungstenite::tungstenite::protocol::CloseFrame { code: code.into(), reason: "".into() }
+}
+
+/// The bytes of a frame as a client sends it, under a mask of zeros.
+fn raw(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first, 0x80 | 127];
+    bytes.extend((payload.len() as u64).to_be_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(payload);
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_closes_a_socket_with_the_code_that_says_why() {
+    use tokio::io::AsyncWriteExt;
+    let server = Server::start().await;
+    let large = vec![b'x'; 24 << 20];
+    for (bytes, code) in [
+        (raw(0x81, b"{\"op\":\"\xff\"}"), 1007),
+        // Far more than fits into the buffers on the way: it is sent to its end before the answer is read.
+        (raw(0x81, &large), 1009),
+        // In two frames that fit, and together do not.
+        ([raw(0x01, &large[..600_000]), raw(0x80, &large[..600_000])].concat(), 1009),
+        // An operation code that does not exist.
+        (raw(0x83, b"x"), 1002),
+    ] {
+        let mut socket = open(&server).await;
+        let tokio_tungstenite::MaybeTlsStream::Plain(stream) = socket.get_mut() else {
+            panic!("no TLS here")
+        };
+        stream.write_all(&bytes).await.expect("sent");
+        assert_eq!(closed(&mut socket).await, Some(code));
+    }
+    let mut socket = open(&server).await;
+    for text in ["{", "5", "[]", "\u{0}"] {
+        socket.send(Message::text(text)).await.expect("sent");
+        hear(&mut socket, &["error"]).await;
+    }
+    say(&mut socket, &json!({"op": "ping"})).await;
+    hear(&mut socket, &["pong"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_parts_says_so_after_the_last_event_and_waits_until_it_is_heard() {
+    let server = Server::start_endless().await;
+    let mut socket = open(&server).await;
+    say(&mut socket, &json!({"op": "generate", "body": {}})).await;
+    let id = hear(&mut socket, &["started"]).await["id"].as_str().expect("an id").to_owned();
+    server.app.parting.cancel();
+    assert_eq!(closed(&mut socket).await, Some(1001));
+    tokio::time::timeout(LONG, server.app.streams.ended()).await.expect("no stream is left");
+    let (_, task) = server.answer(server.get(&format!("/api/v1/tasks/{id}"))).await;
+    assert_eq!(task["done"], false, "{task}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_of_another_type_is_told_what_came() {
+    let server = Server::start().await;
+    let mut socket = open(&server).await;
+    for (op, pointer, got) in [
+        (json!({"op": 5}), "#/op", "got 5"),
+        (json!({"op": null}), "#/op", "got null"),
+        (json!({"op": ["ping"]}), "#/op", "got a list"),
+        (json!({"op": {}}), "#/op", "got an object"),
+        (json!({"op": "dance"}), "#/op", "got \"dance\""),
+        (json!("ping"), "#", "got \"ping\""),
+        (json!({}), "#/op", "is missing"),
+    ] {
+        say(&mut socket, &op).await;
+        let error = hear(&mut socket, &["error", "pong"]).await["problem"]["errors"][0].clone();
+        assert_eq!(error["pointer"], pointer, "{op}: {error}");
+        assert!(error["detail"].as_str().is_some_and(|detail| detail.ends_with(got)), "{op}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_comes_too_late_is_not_said_to_be_made() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use partita_engine::family::{Made, Report};
+
+    // Ends when it is told to; takes changes only where its request has a seed of 1.
+    let end = Arc::new(AtomicBool::new(false));
+    let told = end.clone();
+    let player = move |request: &partita_engine::Request,
+                       _: Option<&partita_engine::family::Model>,
+                       _: &std::collections::HashMap<String, Vec<u8>>,
+                       report: &mut dyn Report|
+          -> Result<Made, partita_engine::Fault> {
+        let takes = serde_json::to_value(request).expect("JSON")["body"]["seed"] == 1;
+        loop {
+            let took = takes && report.sampling().is_some();
+            if took || !takes && told.load(Ordering::Acquire) {
+                return Ok(Made::default());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    let options = Options { player: Some(Arc::new(player)), ..Options::default() };
+    let pace = partita_server::app::Pace { change: LONG, ..partita_server::app::Pace::default() };
+    let server = Server::start_at(|config| config.server.sync_wait = 0.0, options, pace).await;
+    let mut socket = open(&server).await;
+    let mut change = async |seed: u64| {
+        say(&mut socket, &json!({"op": "generate", "body": {"seed": seed}})).await;
+        let id = hear(&mut socket, &["started"]).await["id"].clone();
+        say(&mut socket, &json!({"op": "update", "ref": "u", "id": id, "temperature": 0.5})).await;
+        // Operations are done in their order.
+        say(&mut socket, &json!({"op": "ping"})).await;
+        hear(&mut socket, &["pong"]).await;
+        if seed != 1 {
+            end.store(true, Ordering::Release);
+        }
+        let first = hear(&mut socket, &["updated", "error"]).await;
+        assert_eq!(first["ref"], "u");
+        say(&mut socket, &json!({"op": "update", "ref": "u", "id": id, "temperature": 0.5})).await;
+        [first, hear(&mut socket, &["updated", "error"]).await]
+    };
+    let [first, after] = change(1).await;
+    assert_eq!(first["event"], "updated", "{first}");
+    assert!(after["problem"]["detail"].as_str().is_some_and(|detail| detail.contains("finished")), "{after}");
+    for late in change(2).await {
+        assert_eq!((&late["event"], &late["problem"]["status"]), (&json!("error"), &json!(409)), "{late}");
+        assert!(
+            late["problem"]["detail"].as_str().is_some_and(|detail| detail.contains("finished")),
+            "{late}"
+        );
+    }
 }

@@ -345,7 +345,8 @@ fn tick(score: &Score, step: u32) -> Tick {
 /// Checks that had to wait until the file was there.
 fn late_check(add: impl FnOnce(&mut Check)) -> Result<(), Fault> {
     let config = Config::default();
-    let mut check = Check { config: &config, problems: Problems::default(), tally: Tally::default() };
+    let (problems, tally) = (Problems::default(), Tally::default());
+    let mut check = Check { config: &config, given: None, problems, tally };
     add(&mut check);
     check.problems.finish()
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use partita_queue::rate::Quota;
 use partita_queue::redis::Redis;
 use partita_queue::{Error, EventKind, Lane, Limits, Outcome, Queue, State};
 use serde_json::json;
@@ -138,6 +139,27 @@ fn a_full_server_refuses_new_jobs_and_ends_old_ones() {
         set("0").await;
         submit(&*queue, new_job()).await;
         assert_eq!(queue.claim("host:1:a", Lane::Generation, 9).await.expect("claiming works").len(), 2);
+    });
+}
+
+#[test]
+fn the_first_request_after_a_restart_is_counted() {
+    suite::run(async {
+        let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+        let queue = server.open(limits()).await;
+        let quota = Quota { limit: 9, period: Duration::from_secs(3600) };
+        let remaining = async || queue.count("a", quota, 1).await.expect("it is counted").remaining;
+        assert_eq!(remaining().await, 8);
+        server.kill();
+        server.restart();
+        assert_eq!(remaining().await, 7);
+        let _cut: i64 = server.ask(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+        assert_eq!(remaining().await, 6);
+        server.kill();
+        let started = Instant::now();
+        let error = queue.count("a", quota, 1).await.expect_err("nobody is there");
+        assert!(matches!(error, Error::Unavailable(_)), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(3), "it took {:?}", started.elapsed());
     });
 }
 

@@ -14,10 +14,12 @@ use crate::suite::{self, limits, pause};
 /// More than any test caches.
 const LARGE: u64 = 64 << 20;
 
-/// Some requests, each with its quota and the time since the one before in microseconds, which may be negative.
-fn trace() -> impl Strategy<Value = Vec<(u32, i64)>> {
+/// Some requests, each with its quota, how many it counts as, and the time since the one before in microseconds; both
+/// may be negative.
+fn trace() -> impl Strategy<Value = Vec<(u32, i64, i64)>> {
     let gap = prop_oneof![9 => 0i64..600_000_000, 1 => -8_000_000_000i64..8_000_000_000];
-    prop::collection::vec((prop_oneof![4 => Just(7u32), 1 => 0u32..20], gap), 1..60)
+    let count = prop_oneof![3 => Just(1i64), 1 => -3i64..9];
+    prop::collection::vec((prop_oneof![4 => Just(7u32), 1 => 0u32..20], count, gap), 1..60)
 }
 
 #[test]
@@ -33,12 +35,13 @@ fn redis_and_memory_decide_alike() {
                 number.set(number.get() + 1);
                 let key = format!("key {}", number.get());
                 let (mut now, mut tat) = (1_700_000_000_000_001, 0);
-                for (limit, gap) in trace {
+                for (limit, count, gap) in trace {
                     now += gap;
                     let quota = Quota { limit, period: Duration::from_secs(3600) };
-                    let (allowed, used, next) = decide(quota, now, tat);
+                    let (allowed, used, next) = decide(quota, now, tat, count);
                     tat = next;
-                    let told = handle.block_on(queue.allow_at(&key, quota, Some(now))).expect("asking works");
+                    let told = handle.block_on(queue.count_at(&key, quota, count, Some(now)));
+                    let told = told.expect("asking works");
                     let step = 3_600_000_000 / i64::from(limit.max(1));
                     prop_assert_eq!(told.allowed, allowed);
                     prop_assert_eq!(told.reset_after, Duration::from_micros(used.unsigned_abs()));
@@ -64,6 +67,14 @@ fn both_limiters_let_a_quota_through_and_no_more() {
             }
             let decision = limiter.check("a", quota).await.expect("asking works");
             assert!(!decision.allowed && decision.retry_after.is_some_and(|time| time.as_secs() > 100));
+            let count = async |count| {
+                let decision = limiter.count("c", quota, count).await.expect("asking works");
+                (decision.allowed, decision.remaining)
+            };
+            assert_eq!(count(2).await, (true, 1));
+            assert_eq!(count(2).await, (false, 1), "none of both is counted");
+            assert_eq!(count(-1).await, (true, 2));
+            assert_eq!(count(2).await, (true, 0));
             assert!(limiter.check("b", quota).await.expect("asking works").allowed);
         }
     });

@@ -150,7 +150,8 @@ pub fn new_job() -> NewJob {
         webhook: None,
         idempotency: None,
         request_id: "req_1".into(),
-        trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
+        trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nrojo=00f067aa0ba902b7,congo=t61 2"
+            .into(),
     }
 }
 
