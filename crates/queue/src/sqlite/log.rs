@@ -13,8 +13,9 @@ use crate::{Event, EventKind, JobId, Subscription};
 
 /// Logs of ended jobs kept for those who look late.
 const ENDED: usize = 256;
-/// Bytes of events kept of one job, and of all ended jobs, about.
-const LOG_BYTES: usize = 4 << 20;
+/// Bytes of events kept of one job, and of all ended jobs, about. A job's are a thousand dense bars: a watcher that fell
+/// [`BEHIND`] and comes back finds what it missed.
+const LOG_BYTES: usize = 16 << 20;
 const ENDED_BYTES: usize = 64 << 20;
 /// Events that may wait for a watcher before it is cut off.
 const BEHIND: usize = 256;
