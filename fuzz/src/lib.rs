@@ -15,10 +15,12 @@ use partita_tokens::drums::{MAX_STEPS_PER_BAR, decode_hits};
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("midi_read", midi_read),
     ("wav_read", wav_read),
     ("safetensors", safetensors),
+    ("torch_file", torch_file),
+    ("torch_pickle", torch_pickle),
     ("drum_tokens", drum_tokens),
 ];
 
@@ -41,11 +43,48 @@ pub fn wav_read(bytes: &[u8]) {
 
 /// Every tensor that is listed can be asked for, and has as many values as its shape says.
 pub fn safetensors(bytes: &[u8]) {
-    let Ok(tensors) = Tensors::from_bytes(bytes.to_vec()) else { return };
+    weights(bytes.to_vec());
+}
+
+/// As [`safetensors`], for the zip of torch.
+pub fn torch_file(bytes: &[u8]) {
+    weights(bytes.to_vec());
+}
+
+/// As [`torch_file`], for a zip that is right, with these bytes as its pickle.
+pub fn torch_pickle(bytes: &[u8]) {
+    weights(torch_zip(bytes));
+}
+
+/// A torch file with this pickle and a storage "0" of 16 bytes.
+pub fn torch_zip(pickle: &[u8]) -> Vec<u8> {
+    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    for (name, data) in [("m/data.pkl", pickle), ("m/data/0", &[0; 16])] {
+        let short = |number: usize| (number as u16).to_le_bytes();
+        let long = |number: usize| (number as u32).to_le_bytes();
+        let described =
+            [[0; 6].as_slice(), &[0; 8], &long(data.len()), &long(data.len()), &short(name.len())];
+        let described = described.concat();
+        directory.extend([b"PK\x01\x02\0\0", described.as_slice(), &[0; 12], &long(file.len())].concat());
+        directory.extend(name.as_bytes());
+        file.extend([b"PK\x03\x04", described.as_slice(), &[0; 2], name.as_bytes(), data].concat());
+    }
+    let (at, length) = ((file.len() as u32).to_le_bytes(), (directory.len() as u32).to_le_bytes());
+    file.extend(directory);
+    file.extend([b"PK\x05\x06\0\0\0\0\x02\0\x02\0".as_slice(), &length, &at, &[0; 2]].concat());
+    file
+}
+
+fn weights(bytes: Vec<u8>) {
+    let Ok(tensors) = Tensors::from_bytes(bytes) else { return };
     for name in tensors.names() {
         let shape = tensors.shape(name).expect("listed names have a shape");
         if let Ok(values) = tensors.f32(name, shape) {
             assert_eq!(values.len(), shape.iter().product::<usize>());
+            let Some(&rows) = shape.first() else { continue };
+            let halves = [0..rows / 2, rows / 2..rows].map(|half| tensors.rows(name, shape, half));
+            let halves = halves.into_iter().flat_map(|half| half.expect("rows of a tensor that is there"));
+            assert!(values.iter().map(|value| value.to_bits()).eq(halves.map(f32::to_bits)));
         }
         let _ = tensors.integers(name);
     }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use partita_fuzz::TARGETS;
+use partita_fuzz::{TARGETS, torch_zip};
+use partita_nn::Tensors;
 
 /// Longer files are replayed whole only: damage is tried at every byte.
 const DAMAGED_UP_TO: usize = 1024;
@@ -50,6 +51,21 @@ fn every_beginning_and_every_changed_byte_passes() {
                     target(&damaged);
                 }
             }
+        }
+    }
+}
+
+/// A seed that is refused at once would lead a search nowhere.
+#[test]
+fn seeds_of_weights_are_read() {
+    for target in ["safetensors", "torch_file", "torch_pickle"] {
+        for (path, bytes) in
+            inputs(target).into_iter().filter(|(path, _)| !path.iter().any(|part| part == "hostile"))
+        {
+            let file = if target == "torch_pickle" { torch_zip(&bytes) } else { bytes };
+            let tensors =
+                Tensors::from_bytes(file).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert!(tensors.names().count() > 1, "{}", path.display());
         }
     }
 }

@@ -5,6 +5,8 @@
 pub enum Error {
     #[error("cannot read {path}: {source}")]
     Read { path: String, source: std::io::Error },
+    #[error("cannot read tensor {name:?} from {path}: {source}")]
+    ReadTensor { path: String, name: String, source: std::io::Error },
     #[error("weights: {0}")]
     Format(String),
     #[error("tensor {0:?} is missing")]
@@ -13,6 +15,8 @@ pub enum Error {
     Shape { name: String, expected: Vec<usize>, got: Vec<usize> },
     #[error("tensor {name:?} must be one of {allowed}, got {got}")]
     Dtype { name: String, allowed: &'static str, got: String },
+    #[error("tensor {name:?} must be asked for rows inside 0..{rows}, got {got:?}")]
+    Rows { name: String, rows: usize, got: std::ops::Range<usize> },
     #[error("tensor {name:?}: {source}")]
     Tensor { name: String, source: partita_kernels::Error },
     #[error("config: {0}")]

@@ -1,44 +1,88 @@
-//! Weight files: named tensors, read whole, converted when asked for.
+//! Weight files: named tensors over one or many files, read when asked for.
+//!
+//! Opening reads headers alone and checks them against the files; a tensor's bytes are read by position
+//! and converted piece by piece, so memory holds one tensor at a time, whatever the size of the files.
+//! A file is what its contents say: safetensors, or the zip of torch, whose pickle is parsed, never run.
 
+mod dtype;
+#[cfg(test)]
+mod fixture;
+mod folder;
 mod safetensors;
+mod source;
+mod torch;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
 
+use self::dtype::{Convert, Dtype};
+use self::source::Source;
 use crate::{Error, Result};
 
-/// The tensors of one file.
+/// Of a name that an error repeats, in bytes.
+const MAX_QUOTED: usize = 120;
+
+/// Named tensors of one file or of several shards.
 pub struct Tensors {
-    bytes: Vec<u8>,
-    index: BTreeMap<String, Entry>,
+    sources: Vec<Source>,
+    index: Index,
 }
 
+type Index = BTreeMap<String, Entry>;
+
+/// Where a tensor lies: row-major and without gaps. Checked against its file when that is opened.
 #[derive(Debug)]
 struct Entry {
-    dtype: String,
+    dtype: Dtype,
     shape: Vec<usize>,
-    /// Range in `bytes`, checked when the file is opened.
-    from: usize,
-    to: usize,
+    /// Number of its file in [`Tensors::sources`].
+    source: usize,
+    /// First byte in its file.
+    at: u64,
+    bytes: u64,
+}
+
+impl Entry {
+    fn new(dtype: Dtype, shape: &[u64], at: u64, bytes: u64) -> Result<Entry, String> {
+        let shape = shape.iter().map(|&side| usize::try_from(side)).collect::<Result<_, _>>();
+        let shape = shape.map_err(|_| "the shape is too large for this machine".to_owned())?;
+        Ok(Entry { dtype, shape, source: 0, at, bytes })
+    }
 }
 
 impl Tensors {
-    /// Reads a `.safetensors` file.
+    /// Opens a file, safetensors or torch.
     ///
     /// # Errors
     /// [`Error::Read`], or [`Error::Format`] for a file that is cut short or malformed.
-    pub fn read(path: impl AsRef<std::path::Path>) -> Result<Tensors> {
-        let path = path.as_ref();
-        let read = |source| Error::Read { path: path.display().to_string(), source };
-        Tensors::from_bytes(std::fs::read(path).map_err(read)?)
+    pub fn read(path: impl AsRef<Path>) -> Result<Tensors> {
+        Tensors::one(Source::open(path.as_ref())?)
     }
 
-    /// Takes the contents of a `.safetensors` file.
+    /// Takes the contents of a file, safetensors or torch.
     ///
     /// # Errors
     /// [`Error::Format`] for contents that are cut short or malformed.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Tensors> {
-        let index = safetensors::index(&bytes)?;
-        Ok(Tensors { bytes, index })
+        Tensors::one(Source::memory(bytes))
+    }
+
+    /// Opens the weights of a model folder: the first there is of `model.safetensors`,
+    /// `model.safetensors.index.json` with its shards, `pytorch_model.bin` and
+    /// `pytorch_model.bin.index.json` with its shards. Other files are not looked at.
+    ///
+    /// # Errors
+    /// [`Error::Read`], or [`Error::Format`] for a folder without any of them, for a file that is cut short
+    /// or malformed, and where index and shards contradict each other: a shard or tensor that is missing,
+    /// a shard's name that is a path, another total size.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Tensors> {
+        folder::open(folder.as_ref())
+    }
+
+    fn one(source: Source) -> Result<Tensors> {
+        let index = index(&source).map_err(|what| source.fault(&what))?;
+        Ok(Tensors { sources: vec![source], index })
     }
 
     /// The names, sorted.
@@ -56,118 +100,109 @@ impl Tensors {
         self.index.get(name).map(|entry| entry.shape.as_slice())
     }
 
-    /// A float tensor (`F32`, `F16` or `BF16`) of exactly this shape, row-major.
+    /// A float tensor (`F32`, `F16`, `BF16`, or `F64` rounded) of exactly this shape, row-major.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::Shape`], [`Error::Dtype`].
+    /// [`Error::MissingTensor`], [`Error::Shape`], [`Error::Dtype`], [`Error::ReadTensor`].
     pub fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let (entry, bytes) = self.entry(name)?;
-        if entry.shape != shape {
-            let (expected, got) = (shape.to_vec(), entry.shape.clone());
-            return Err(Error::Shape { name: name.to_owned(), expected, got });
+        let entry = self.shaped(name, shape)?;
+        self.floats(name, entry, entry.at, entry.bytes)
+    }
+
+    /// Rows `range` of a float tensor of exactly this shape: the part of [`Tensors::f32`] that its first
+    /// axis cuts out. No more than these rows is read.
+    ///
+    /// # Errors
+    /// As [`Tensors::f32`]; [`Error::Rows`] for a range that is not inside `0..shape[0]`.
+    pub fn rows(&self, name: &str, shape: &[usize], range: Range<usize>) -> Result<Vec<f32>> {
+        let entry = self.shaped(name, shape)?;
+        let rows = shape.first().copied().unwrap_or(0);
+        if range.start > range.end || range.end > rows {
+            return Err(Error::Rows { name: name.to_owned(), rows, got: range });
         }
-        let words = |bytes: &[u8]| u16::from_le_bytes([bytes[0], bytes[1]]);
-        match entry.dtype.as_str() {
-            "F32" => {
-                Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-            }
-            "F16" => Ok(bytes.chunks_exact(2).map(|b| f16_to_f32(words(b))).collect()),
-            "BF16" => Ok(bytes.chunks_exact(2).map(|b| f32::from_bits(u32::from(words(b)) << 16)).collect()),
-            other => {
-                Err(Error::Dtype { name: name.to_owned(), allowed: "F32, F16, BF16", got: other.to_owned() })
-            }
-        }
+        let row = entry.bytes.checked_div(rows as u64).unwrap_or(0);
+        self.floats(name, entry, entry.at + row * range.start as u64, row * range.len() as u64)
     }
 
     /// A tensor of whole numbers (`I32`, `I64` or `U8`), row-major, whatever its shape.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::Dtype`].
+    /// [`Error::MissingTensor`], [`Error::Dtype`], [`Error::ReadTensor`].
     pub fn integers(&self, name: &str) -> Result<Vec<i64>> {
-        let (entry, bytes) = self.entry(name)?;
-        let four = |b: &[u8]| i64::from(i32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        let eight = |b: &[u8]| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
-        match entry.dtype.as_str() {
-            "I32" => Ok(bytes.chunks_exact(4).map(four).collect()),
-            "I64" => Ok(bytes.chunks_exact(8).map(eight).collect()),
-            "U8" => Ok(bytes.iter().map(|&byte| i64::from(byte)).collect()),
-            other => {
-                Err(Error::Dtype { name: name.to_owned(), allowed: "I32, I64, U8", got: other.to_owned() })
-            }
-        }
+        let entry = self.entry(name)?;
+        let convert =
+            dtype::integers(entry.dtype).ok_or_else(|| wrong_type(name, "I32, I64, U8", entry.dtype))?;
+        self.convert(name, entry, entry.at, entry.bytes, convert)
     }
 
-    fn entry(&self, name: &str) -> Result<(&Entry, &[u8])> {
-        let entry = self.index.get(name).ok_or_else(|| Error::MissingTensor(name.to_owned()))?;
-        Ok((entry, &self.bytes[entry.from..entry.to]))
+    fn entry(&self, name: &str) -> Result<&Entry> {
+        self.index.get(name).ok_or_else(|| Error::MissingTensor(name.to_owned()))
+    }
+
+    fn shaped(&self, name: &str, shape: &[usize]) -> Result<&Entry> {
+        let entry = self.entry(name)?;
+        if entry.shape != shape {
+            let (expected, got) = (shape.to_vec(), entry.shape.clone());
+            return Err(Error::Shape { name: name.to_owned(), expected, got });
+        }
+        Ok(entry)
+    }
+
+    fn floats(&self, name: &str, entry: &Entry, at: u64, bytes: u64) -> Result<Vec<f32>> {
+        let convert =
+            dtype::floats(entry.dtype).ok_or_else(|| wrong_type(name, "F32, F16, BF16, F64", entry.dtype))?;
+        self.convert(name, entry, at, bytes, convert)
+    }
+
+    fn convert<T>(
+        &self,
+        name: &str,
+        entry: &Entry,
+        at: u64,
+        bytes: u64,
+        convert: Convert<T>,
+    ) -> Result<Vec<T>> {
+        let source = &self.sources[entry.source];
+        // The range was inside its file, so the file's length bounds what is taken here.
+        let mut out = Vec::with_capacity((bytes / entry.dtype.size()) as usize);
+        source.pieces(at, bytes, |piece| convert(piece, &mut out)).map_err(|error| Error::ReadTensor {
+            path: source.name().to_owned(),
+            name: name.to_owned(),
+            source: error,
+        })?;
+        Ok(out)
     }
 }
 
-/// Exact for every f16, infinities and not-a-numbers included.
-fn f16_to_f32(half: u16) -> f32 {
-    let sign = u32::from(half & 0x8000) << 16;
-    let magnitude = u32::from(half & 0x7fff);
-    let bits = if magnitude >= 0x7c00 {
-        magnitude << 13 | 0x7f80_0000
-    } else {
-        // The shift leaves the exponent 112 too low; multiplying also normalises subnormals.
-        (f32::from_bits(magnitude << 13) * f32::from_bits((127 + 112) << 23)).to_bits()
-    };
-    f32::from_bits(bits | sign)
+/// The tensors of one file, by what its first bytes say it is.
+fn index(source: &Source) -> Result<Index, String> {
+    let first = source.section(0, source.length().min(16))?;
+    match first.as_slice() {
+        // A member's beginning, or the end of a zip without any.
+        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => torch::index(source),
+        // A pickle's beginning followed by the magic number of that format.
+        [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, ..] => {
+            Err("a file of torch must be a zip, as torch 1.6 and later write it, got the format before it"
+                .into())
+        }
+        bytes if bytes.starts_with(b"version https:/") => {
+            Err("must hold weights, got the pointer that Git LFS leaves in their place".into())
+        }
+        _ => safetensors::index(source),
+    }
+}
+
+/// Names in a file may be of any length; an error repeats their beginning.
+fn quoted(name: &str) -> String {
+    match name.char_indices().find(|&(at, _)| at >= MAX_QUOTED) {
+        Some((end, _)) => format!("{:?}...", &name[..end]),
+        None => format!("{name:?}"),
+    }
+}
+
+fn wrong_type(name: &str, allowed: &'static str, got: Dtype) -> Error {
+    Error::Dtype { name: name.to_owned(), allowed, got: got.to_string() }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(header: &str, data: &[u8]) -> Vec<u8> {
-        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
-    }
-
-    #[test]
-    fn floats_of_every_width_are_read() {
-        let header = r#"{"__metadata__":{"format":"pt"},
-            "a":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},
-            "b":{"dtype":"F16","shape":[4],"data_offsets":[8,16]},
-            "c":{"dtype":"BF16","shape":[1],"data_offsets":[16,18]},
-            "d":{"dtype":"I32","shape":[],"data_offsets":[18,22]}}"#;
-        let mut data = [1.5f32.to_le_bytes(), (-2f32).to_le_bytes()].concat();
-        for half in [0x3c00u16, 0xc000, 0x0001, 0x7c00] {
-            data.extend(half.to_le_bytes());
-        }
-        data.extend(0x4049u16.to_le_bytes());
-        data.extend((-7i32).to_le_bytes());
-        let tensors = Tensors::from_bytes(file(header, &data)).unwrap();
-        assert_eq!(tensors.names().collect::<Vec<_>>(), ["a", "b", "c", "d"]);
-        assert_eq!(tensors.f32("a", &[1, 2]).unwrap(), [1.5, -2.0]);
-        assert_eq!(tensors.f32("b", &[4]).unwrap(), [1.0, -2.0, 2f32.powi(-24), f32::INFINITY]);
-        assert_eq!(tensors.f32("c", &[1]).unwrap(), [3.140_625]);
-        assert_eq!(tensors.integers("d").unwrap(), [-7]);
-        let message = |result: Result<Vec<f32>>| result.unwrap_err().to_string();
-        assert_eq!(message(tensors.f32("e", &[1])), "tensor \"e\" is missing");
-        assert_eq!(message(tensors.f32("a", &[2])), "tensor \"a\" must have shape [2], got [1, 2]");
-        assert_eq!(message(tensors.f32("d", &[])), "tensor \"d\" must be one of F32, F16, BF16, got I32");
-    }
-
-    #[test]
-    fn damaged_files_are_refused() {
-        let refused = |bytes: Vec<u8>| Tensors::from_bytes(bytes).err().expect("damaged").to_string();
-        let tensor = |rest: &str| format!(r#"{{"a":{{"dtype":"F32",{rest}}}}}"#);
-        let good = tensor(r#""shape":[2],"data_offsets":[0,8]"#);
-        assert!(Tensors::from_bytes(file(&good, &[0; 8])).is_ok());
-        assert!(refused(vec![1, 2, 3]).contains("8 bytes"));
-        assert!(refused(u64::MAX.to_le_bytes().to_vec()).contains("header"));
-        assert!(refused(file("not json", &[])).contains("header"));
-        assert!(refused(file(&good, &[0; 7])).contains("\"a\""));
-        for rest in [
-            r#""shape":[3],"data_offsets":[0,8]"#,
-            r#""shape":[2],"data_offsets":[8,0]"#,
-            r#""shape":[2],"data_offsets":[4,12]"#,
-            r#""shape":[18446744073709551615,2],"data_offsets":[0,8]"#,
-            r#""shape":[-1],"data_offsets":[0,8]"#,
-        ] {
-            refused(file(&tensor(rest), &[0; 8]));
-        }
-        refused(file(&good.replace("F32", "F8"), &[0; 8]));
-    }
-}
+mod tests;

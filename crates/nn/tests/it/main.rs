@@ -3,3 +3,4 @@
 mod decoding;
 mod golden;
 mod vectors;
+mod weights;
