@@ -17,6 +17,7 @@ mod dispatch;
 mod error;
 mod generic;
 mod kv;
+mod lstm;
 mod math;
 mod matmul;
 mod matrix;
@@ -24,6 +25,7 @@ mod pool;
 mod rows;
 mod shared;
 pub mod train;
+mod windows;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -31,12 +33,13 @@ pub use bandwidth::bandwidth;
 pub use dispatch::Path;
 pub use error::Error;
 pub use kv::{KvCache, KvPrecision};
-pub use math::{erf, exp, gelu, gelu_new, ln, sigmoid, tanh};
-pub use math::{exp_slice, gelu_new_slice, gelu_slice, sigmoid_slice, tanh_slice};
+pub use lstm::lstm_cell;
+pub use math::{elu, erf, exp, gelu, gelu_new, ln, sigmoid, tanh};
+pub use math::{elu_slice, exp_slice, gelu_new_slice, gelu_slice, sigmoid_slice, tanh_slice};
 pub use matmul::{After, Compute};
 pub use matrix::{Matrix, Order, Precision};
 pub use pool::Pool;
-pub use rows::{add, layer_norm, max, softmax, sum};
+pub use rows::{add, layer_norm, max, rms_norm, softmax, sum};
 
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::activations::{Activations, block_rows};
 use crate::generic::{GROUP, Generic, Kernel, Layout, TILE};
-use crate::math::{gelu, gelu_new};
+use crate::math::{elu, gelu, gelu_new};
 use crate::shared::SharedMut;
 use crate::{Matrix, Path, Pool, Precision};
 
@@ -29,6 +29,8 @@ pub enum After {
     GeluNew,
     /// `out = gelu(product)`
     Gelu,
+    /// `out = elu(product)`
+    Elu,
 }
 
 /// Products below this many multiplications run on the calling thread: the fork would cost as much.
@@ -115,7 +117,6 @@ fn run(path: Path, job: &Job<'_>, from: usize, to: usize) {
 /// Tiles `from..to` for all rows, with the kernel of one path.
 #[inline(always)]
 pub(crate) fn tiles<K: Kernel>(job: &Job<'_>, from: usize, to: usize) {
-    let outputs = job.weights.out_features;
     let mut tile = from;
     while tile < to {
         let left = (to - tile).min(TOGETHER);
@@ -145,20 +146,27 @@ pub(crate) fn tiles<K: Kernel>(job: &Job<'_>, from: usize, to: usize) {
         };
         tile += together;
     }
-    if matches!(job.after, After::GeluNew | After::Gelu) && from < to {
-        for row in 0..job.rows {
-            let start = row * outputs;
-            // SAFETY: these columns belong to this worker.
-            let values = unsafe { job.out.part(start + from * TILE, start + outputs.min(to * TILE)) };
-            if job.after == After::Gelu {
-                for value in values.iter_mut() {
-                    *value = gelu(*value);
-                }
-            } else {
-                for value in values.iter_mut() {
-                    *value = gelu_new(*value);
-                }
-            }
+    if from == to {
+        return;
+    }
+    match job.after {
+        After::Store | After::Add => {}
+        After::GeluNew => activate(job, from, to, gelu_new),
+        After::Gelu => activate(job, from, to, gelu),
+        After::Elu => activate(job, from, to, elu),
+    }
+}
+
+/// Applies a function to the finished outputs of tiles `from..to`.
+#[inline(always)]
+fn activate(job: &Job<'_>, from: usize, to: usize, function: impl Fn(f32) -> f32) {
+    let outputs = job.weights.out_features;
+    for row in 0..job.rows {
+        let start = row * outputs;
+        // SAFETY: these columns belong to this worker.
+        let values = unsafe { job.out.part(start + from * TILE, start + outputs.min(to * TILE)) };
+        for value in values.iter_mut() {
+            *value = function(*value);
         }
     }
 }

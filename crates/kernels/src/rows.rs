@@ -109,6 +109,19 @@ multiversion! {
     }
 }
 
+multiversion! {
+    /// `out = x / sqrt(mean of squares + epsilon) * scale` over one row `[D]`.
+    ///
+    /// Source: RMSNorm (Zhang and Sennrich 2019), as T5 has it: no mean is taken off, nothing is added.
+    pub fn rms_norm(x: &[f32], scale: &[f32], epsilon: f32, out: &mut [f32]) {
+        let squares = fold(x, 0.0, |lane, value| value.mul_add(value, lane), |a, b| a + b);
+        let inverse = 1.0 / (squares / x.len() as f32 + epsilon).sqrt();
+        for ((out, x), scale) in out.iter_mut().zip(x).zip(scale) {
+            *out = x * inverse * scale;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,19 +26,23 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+mod conv;
 mod decoder;
 mod error;
 mod forward;
 mod gpt;
+mod lstm;
 mod rng;
 mod sample;
 mod style;
 mod tap;
 mod weights;
 
+pub use conv::{Conv, ConvShape, ConvStream, ConvTranspose, ConvTransposeStream};
 pub use decoder::{Decoder, Logits, SequenceId};
 pub use error::Error;
 pub use gpt::{Activation, Gpt, GptConfig};
+pub use lstm::{Lstm, LstmStream};
 pub use partita_kernels::{KvPrecision, Path, Pool, Precision};
 pub use rng::Rng;
 pub use sample::{Sampler, Sampling, guide, log_probability};

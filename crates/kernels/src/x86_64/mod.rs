@@ -5,9 +5,11 @@
 
 mod avx2;
 mod avx512vnni;
+mod windows;
 
 use crate::kv::{self, Attend};
 use crate::matmul::{self, Job};
+use crate::windows::Windows;
 
 /// [`matmul::tiles`] with AVX2.
 #[target_feature(enable = "avx2,fma")]
@@ -31,4 +33,16 @@ pub(crate) fn attend_avx2(job: Attend<'_>) {
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 pub(crate) fn attend_avx512(job: Attend<'_>) {
     kv::attend_head::<avx512vnni::Avx512>(job);
+}
+
+/// [`windows`](crate::windows::windows) with AVX2.
+#[target_feature(enable = "avx2,fma")]
+pub(crate) fn windows_avx2(job: &Windows<'_>, rows: (usize, usize), tiles: (usize, usize)) {
+    crate::windows::windows::<avx2::Avx2>(job, rows, tiles);
+}
+
+/// [`windows`](crate::windows::windows) with AVX-512.
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+pub(crate) fn windows_avx512(job: &Windows<'_>, rows: (usize, usize), tiles: (usize, usize)) {
+    crate::windows::windows::<avx512vnni::Avx512>(job, rows, tiles);
 }
