@@ -1,6 +1,9 @@
 //! The drummer that ships, from outside: demands hold, seeds repeat, mistakes are named.
 
 mod live;
+mod musicgen;
+mod musicgen_codec;
+mod musicgen_melody;
 mod shared;
 mod streaming;
 

@@ -1,0 +1,35 @@
+//! MusicGen: text, and where asked a melody or the beginning of a piece, to audio.
+//!
+//! ```text
+//! prompt -> tokens -> T5 -> projection -> conditioning rows        text.rs
+//! conditioning rows -> columns of codes, one a step                lm.rs, decoder.rs, pattern.rs, stage.rs
+//! frames of codes -> samples, while later ones are generated       codec
+//! ```
+//! Checkpoints are read as they are published (`config.json`, `tokenizer.json`, `*.safetensors` or `*.bin`).
+//!
+//! Source: Copet et al. 2023, "Simple and Controllable Music Generation"; sizes and names of the published files.
+
+pub mod bench;
+pub mod codec;
+mod config;
+mod decoder;
+mod error;
+mod generate;
+mod lm;
+pub mod melody;
+mod model;
+mod pattern;
+mod positions;
+mod stage;
+mod text;
+
+pub use codec::{Codec, CodecConfig, CodecEncoder, CodecStream};
+pub use config::{Config, LmConfig, TextConfig};
+pub use decoder::{BranchId, Decoder};
+pub use error::Error;
+pub use generate::{Audio, Generate, Prepared, Progress};
+pub use lm::Lm;
+pub use model::{MusicGen, Precisions, Section};
+pub use pattern::Pattern;
+pub use stage::{Clip, Condition, Frames, Stage};
+pub use text::TextEncoder;
