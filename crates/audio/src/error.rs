@@ -36,6 +36,30 @@ pub enum Error {
     /// A WAV file that breaks the format or uses a part of it that is not read.
     #[error("wav {what} must be {allowed}, got {got}")]
     Wav { what: &'static str, allowed: &'static str, got: String },
+    /// More or fewer frames came than the WAV header already written says.
+    #[error("wav frames must be {promised}, as the header says, got {got}")]
+    WavLength { promised: usize, got: usize },
+    /// Sound in a file that cannot be read: of no known kind, broken, cut off or empty.
+    #[error("cannot read {name} as audio: {reason}")]
+    Unreadable {
+        /// What was being read.
+        name: String,
+        reason: String,
+    },
+    /// A file that holds more sound than may be decoded.
+    #[error("{name} must hold at most {allowed}, got {got}")]
+    TooMuch {
+        /// What was being read.
+        name: String,
+        allowed: String,
+        got: String,
+    },
+    /// A format cannot hold this sound.
+    #[error("{format} {what} must be {allowed}, got {got}")]
+    Format { format: &'static str, what: &'static str, allowed: &'static str, got: String },
+    /// An encoder failed at sound it should have taken.
+    #[error("cannot write {format}: {reason}")]
+    Encoder { format: &'static str, reason: String },
     /// A SoundFont that breaks the format.
     #[error("soundfont {what} must be {allowed}, got {got}")]
     SoundFont { what: &'static str, allowed: &'static str, got: String },

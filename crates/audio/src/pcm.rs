@@ -32,6 +32,14 @@ impl Pcm {
         self.channels.iter().flatten().fold(0.0, |peak, sample| peak.max(sample.abs()))
     }
 
+    /// The mean of the channels, at the same rate. Channels of different lengths end with the shortest.
+    pub fn to_mono(&self) -> Self {
+        let frames = self.channels.iter().map(Vec::len).min().unwrap_or(0);
+        let share = 1.0 / self.channels.len().max(1) as f32;
+        let mean = |frame: usize| self.channels.iter().map(|channel| channel[frame]).sum::<f32>() * share;
+        Self { sample_rate: self.sample_rate, channels: vec![(0..frames).map(mean).collect()] }
+    }
+
     /// Multiplies every sample by `gain`.
     pub fn scale(&mut self, gain: f32) {
         for sample in self.channels.iter_mut().flatten() {
@@ -66,6 +74,14 @@ mod tests {
     fn peak_sees_every_channel_and_both_signs() {
         let pcm = Pcm { sample_rate: 8000, channels: vec![vec![0.1, 0.2], vec![-0.7, 0.0]] };
         assert_eq!(pcm.peak(), 0.7);
+    }
+
+    #[test]
+    fn mono_is_the_mean_of_the_channels() {
+        let pcm = Pcm { sample_rate: 8000, channels: vec![vec![0.5, 1.0], vec![-0.5, 0.5]] };
+        assert_eq!(pcm.to_mono(), Pcm { sample_rate: 8000, channels: vec![vec![0.0, 0.75]] });
+        assert_eq!(pcm.to_mono().to_mono(), pcm.to_mono());
+        assert_eq!(Pcm { sample_rate: 8000, channels: vec![] }.to_mono(), Pcm::silence(8000, 1, 0));
     }
 
     #[test]

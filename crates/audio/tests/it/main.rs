@@ -2,5 +2,7 @@
 
 mod drums;
 mod helpers;
+mod opus;
+mod read;
 mod score;
 mod soundfont;
