@@ -146,7 +146,7 @@ impl From<partita_audio::Error> for Error {
             Audio::UnknownKit { .. } => Error::usage("sound", &error),
             Audio::SoundFont { .. } => Error::new(Kind::Failed, "soundfont", &error),
             Audio::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                Error::new(Kind::NotFound, "soundfont", &error)
+                Error { kind: Kind::NotFound, ..Error::failed(&error) }
             }
             _ => Error::failed(&error),
         }

@@ -133,6 +133,18 @@ pub fn variations(text: &str) -> Result<usize, Invalid> {
     whole("variations", 1..=64, text)
 }
 
+pub fn clips(text: &str) -> Result<usize, Invalid> {
+    whole("variations", 1..=16, text)
+}
+
+pub fn seconds(text: &str) -> Result<f64, Invalid> {
+    real("seconds", "1..=300", |value| (1.0..=300.0).contains(&value), text)
+}
+
+pub fn guidance(text: &str) -> Result<f32, Invalid> {
+    real("guidance", "[1, 20]", |value| (1.0..=20.0).contains(&value), text).map(|value| value as f32)
+}
+
 pub fn seed(text: &str) -> Result<u64, Invalid> {
     whole("seed", 0..=u64::MAX, text)
 }

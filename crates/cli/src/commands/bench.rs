@@ -5,6 +5,7 @@ mod share;
 use std::sync::Arc;
 
 use clap::Subcommand;
+use partita_models::musicgen::bench::{AudioBench, audio};
 use partita_nn::bench::{DecodeBench, decode, gemv};
 use partita_nn::{KvPrecision, Precision};
 use partita_train::bench::{TrainBench, train_speed};
@@ -12,6 +13,7 @@ use serde_json::json;
 
 use crate::error::{Error, Invalid, Result};
 use crate::model;
+use crate::options;
 use crate::report::round;
 use crate::session::Session;
 
@@ -71,6 +73,24 @@ pub enum Command {
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
         steps: u16,
     },
+    /// Text to audio with a published size of MusicGen
+    Audio {
+        /// small, medium or large
+        #[arg(long, default_value = "small")]
+        size: String,
+        /// Seconds of sound, 1..=300
+        #[arg(long, default_value_t = 30.0, value_parser = options::seconds)]
+        seconds: f64,
+        /// Clips generated together, 1..=16
+        #[arg(long, default_value_t = 1, value_parser = options::clips)]
+        clips: usize,
+        /// f32, int8 or q4
+        #[arg(long, default_value = "int8", value_parser = precision)]
+        precision: Precision,
+        /// Precision of cached keys and values, f32 or int8
+        #[arg(long, default_value = "int8", value_parser = kv)]
+        kv: KvPrecision,
+    },
     /// Drum requests at once in shared steps, against one after another
     Share {
         #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -101,6 +121,26 @@ pub fn run(command: &Command, session: &Session) -> Result<()> {
     let threads = partita_kernels::Pool::from_env()?.threads();
     let gigabytes = |bytes: f64| round(bytes / 1e9, 1);
     match *command {
+        Command::Audio { ref size, seconds, clips, precision, kv } => {
+            let bench = AudioBench { size: size.clone(), seconds, clips, precision, kv, threads };
+            let report = audio(&bench)?;
+            let text = format!(
+                "{:.1} steps/s, {:.2} s for a second of sound, first sound after {:.2} s\n\
+                 {} {} weights, {} kernels, {threads} threads, {clips} x {seconds} s\n\
+                 {:.1} steps/s without the codec ({:.3} s for a second), {:.0} % of {} GB/s\n",
+                report.steps_per_s,
+                report.real_time_factor,
+                report.first_s,
+                report.size,
+                report.precision,
+                report.kernels,
+                report.lm_steps_per_s,
+                report.codec_s_per_s,
+                100.0 * report.share_of_bandwidth,
+                gigabytes(report.bandwidth),
+            );
+            session.answer(&json!(report), &text, false)
+        }
         Command::Decode { layers, width, heads, batch, tokens, precision, kv, runs } => {
             check_sizes(layers, width, heads)?;
             let bench = DecodeBench { layers, width, heads, batch, tokens, precision, kv, threads, runs };

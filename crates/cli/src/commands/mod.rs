@@ -1,5 +1,6 @@
 //! Every command, one file each.
 
+mod audio;
 mod bench;
 mod completions;
 mod config;
@@ -32,6 +33,7 @@ use crate::session::Session;
 #[command(args_override_self = true, arg_required_else_help = false)]
 #[command(after_help = "Examples:
   partita generate drums --style funk --bars 4 -o funk.mid --wav funk.wav
+  partita generate audio --prompt 'dusty lo-fi hip hop' --seconds 30 -o lofi.wav
   partita humanize loop.mid --amount 0.8 -o played.mid
   partita infill song.mid --bars 3-4 --lanes hihat,ride -o new.mid
   partita styles list
@@ -98,6 +100,8 @@ enum Command {
 enum Generate {
     /// A drum pattern in a style
     Drums(Box<generate::Options>),
+    /// Sound from words
+    Audio(Box<audio::Options>),
 }
 
 #[derive(Subcommand, Debug)]
@@ -120,6 +124,7 @@ pub fn run(cli: Cli) -> Result<()> {
     let session = &cli.session;
     match cli.command {
         Command::Generate(Generate::Drums(options)) => generate::run(&options, session),
+        Command::Generate(Generate::Audio(options)) => audio::run(&options, session),
         Command::Continue(options) => continue_::run(&options, session),
         Command::Infill(options) => infill::run(&options, session),
         Command::Humanize(options) => humanize::run(&options, session),

@@ -1,8 +1,14 @@
-//! `models`: which weights there are, whether they are whole, and which of them a server holds in memory.
+//! `models`: which weights there are, bringing more, whether they are whole, and which of them a server holds in
+//! memory.
+
+pub mod place;
+mod pull;
+mod stored;
 
 use std::fmt::Write;
 
 use clap::{Args, Subcommand};
+use partita_engine::store::Store;
 use partita_models::drums::Drummer;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,19 +18,45 @@ use crate::error::Result;
 use crate::model;
 use crate::report::tame;
 use crate::session::Session;
+use place::Place;
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Weights inside the program and in --model
-    List,
+    /// Weights inside the program, in --model and in the store
+    List(List),
+    /// Fetch a model from the hub into the store, or bring it up to date
+    Pull(pull::Pull),
+    /// Bring a model that is on this machine into the store
+    Import(pull::Folder),
+    /// What a model of the store is, or would be
+    Show(stored::Named),
+    /// Remove a model from the store
+    Rm(stored::Named),
     /// Check the weights against their checksums
-    Verify,
+    Verify(Verify),
     /// Models of a server, and what they take
     Ps(Client),
     /// Bring a model of a server into memory
     Load(Named),
     /// Take a model of a server out of memory
     Unload(Named),
+}
+
+#[derive(Args, Debug)]
+pub struct List {
+    /// Those that can be pulled instead
+    #[arg(long)]
+    available: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Args, Debug)]
+pub struct Verify {
+    /// Models of the store; all weights if left out
+    names: Vec<String>,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Args, Debug)]
@@ -47,7 +79,13 @@ fn all(session: &Session) -> Vec<(String, &'static str, Result<Drummer>)> {
 
 pub fn run(command: &Command, session: &Session) -> Result<()> {
     match command {
-        Command::List | Command::Verify => here(command, session),
+        Command::List(options) if options.available => stored::available(&options.place.store()?, session),
+        Command::List(options) => list(&options.place.store()?, session),
+        Command::Verify(options) => verify(options, session),
+        Command::Pull(options) => pull::pull(options, session),
+        Command::Import(options) => pull::import(options, session),
+        Command::Show(named) => stored::show(named, session),
+        Command::Rm(named) => stored::remove(named, session),
         Command::Ps(client) => {
             let answer = client.get("/api/v1/models")?;
             let text = answer["data"].as_array().into_iter().flatten().map(line).collect::<String>();
@@ -76,16 +114,12 @@ fn line(model: &Value) -> String {
 }
 
 /// The weights this program can reach without a server.
-fn here(command: &Command, session: &Session) -> Result<()> {
-    let models = all(session);
+fn list(store: &Store, session: &Session) -> Result<()> {
     let mut objects = Vec::new();
     let mut text = String::new();
-    for (name, place, loaded) in &models {
-        match (command, loaded) {
-            (Command::Verify, Ok(drummer)) => {
-                let _ = writeln!(text, "{name}  ok, sha256 {}", drummer.config.sha256);
-            }
-            (_, Ok(drummer)) => {
+    for (name, place, loaded) in &all(session) {
+        match loaded {
+            Ok(drummer) => {
                 let config = &drummer.config;
                 let (layers, width, styles) = (config.layers, config.width, config.styles.len());
                 let _ = writeln!(
@@ -94,18 +128,37 @@ fn here(command: &Command, session: &Session) -> Result<()> {
                     config.context
                 );
             }
-            (_, Err(error)) => {
+            Err(error) => {
                 let _ = writeln!(text, "{name}  {place}, damaged: {}", error.message);
             }
         }
         objects.push(object(name, place, loaded));
     }
-    // A damaged model fails the command; with --json the error is the one object.
-    if matches!(command, Command::Verify) {
-        if let Some((.., Err(error))) = models.into_iter().find(|(.., loaded)| loaded.is_err()) {
-            return Err(error);
+    let (lines, stored) = stored::all(store)?;
+    objects.extend(stored);
+    session.answer(&json!({ "models": objects }), &(text + &lines), false)
+}
+
+/// Checks what is named, or everything. A damaged model fails the command; with --json the error is the one object.
+fn verify(options: &Verify, session: &Session) -> Result<()> {
+    let store = options.place.store()?;
+    let mut objects = Vec::new();
+    let mut text = String::new();
+    if options.names.is_empty() {
+        for (name, place, loaded) in all(session) {
+            objects.push(object(&name, place, &loaded));
+            let drummer = loaded?;
+            let _ = writeln!(text, "{name}  ok, sha256 {}", drummer.config.sha256);
         }
-        return session.answer(&json!({ "models": objects }), &text, false);
+    }
+    let names = match options.names.as_slice() {
+        [] => store.list()?.into_iter().map(|listed| listed.name).collect(),
+        names => names.to_vec(),
+    };
+    for name in names {
+        let (line, object) = stored::verify(&store, &name, session)?;
+        text.push_str(&line);
+        objects.push(object);
     }
     session.answer(&json!({ "models": objects }), &text, false)
 }

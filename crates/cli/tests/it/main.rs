@@ -1,5 +1,6 @@
 //! The program from outside: exit codes, messages, files and bytes.
 
+mod audio;
 mod bad_input;
 #[cfg(unix)]
 mod clock;
@@ -8,6 +9,9 @@ mod crash;
 mod editing;
 #[cfg(unix)]
 mod encrypted;
+#[path = "../../../engine/tests/it/fake_hub.rs"]
+#[allow(dead_code, reason = "the engine's tests use the rest")]
+mod fake_hub;
 #[cfg(target_os = "linux")]
 mod full;
 mod generating;
@@ -15,6 +19,7 @@ mod generating;
 mod operations;
 #[cfg(unix)]
 mod outage;
+mod pull;
 mod run;
 #[cfg(unix)]
 mod server;

@@ -22,6 +22,8 @@ impl Place {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_partita"));
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        // Models of whoever runs the tests are none of theirs.
+        command.env("XDG_DATA_HOME", self.0.path().join(".data"));
         for variable in ["PARTITA_KERNELS", "PARTITA_THREADS", "LC_ALL", "LC_CTYPE", "LANG"] {
             command.env_remove(variable);
         }

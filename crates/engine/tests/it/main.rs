@@ -6,7 +6,11 @@ mod cache;
 mod cloud;
 mod config;
 mod engine;
+#[cfg(feature = "hub")]
+mod fake_hub;
 mod family;
 mod registry;
 mod request;
+#[cfg(feature = "hub")]
+mod store;
 mod worker;
