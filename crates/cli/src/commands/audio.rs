@@ -39,6 +39,9 @@ pub struct Options {
     /// Seconds to generate, 1..=300
     #[arg(long, default_value_t = 10.0, value_parser = options::seconds, allow_negative_numbers = true)]
     seconds: f64,
+    /// What it should not sound like
+    #[arg(long, value_name = "TEXT")]
+    negative: Option<String>,
     /// How closely to follow the prompt, [1, 20]; 1 is off and twice as fast
     #[arg(long, default_value_t = 3.0, value_parser = options::guidance, allow_negative_numbers = true)]
     guidance: f32,
@@ -109,6 +112,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let mut clock = Clock::start();
     let request = Generate {
         prompt,
+        negative: options.negative.clone(),
         seconds: options.seconds,
         guidance: options.guidance,
         sampling: Sampling {
@@ -127,9 +131,12 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         return Err(Error::usage("output", "output must be a file when there are several variations, got -"));
     }
     let sink = Sink::open(options, session)?;
-    let folder = folder(options, session)?;
+    let (folder, cache) = folder(options, session)?;
     let precisions = Precisions { weights: options.precision.precision(), ..Precisions::default() };
-    let model = MusicGen::open(&folder, precisions)?;
+    let mut model = MusicGen::open(&folder, precisions)?;
+    if let Some(cache) = cache {
+        model = model.with_cache(cache);
+    }
     let request = Generate {
         start: options.start.as_deref().map(|path| start(path, &model)).transpose()?,
         melody: options.melody.as_deref().map(|path| melody_of(path, &model)).transpose()?,
@@ -161,14 +168,16 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     report(options, session, &request, &folder, elapsed, &files, &clock)
 }
 
-/// The folder of the model that was asked for.
-fn folder(options: &Options, session: &Session) -> Result<PathBuf> {
+/// The folder of the model that was asked for, and where its packed weights are kept.
+fn folder(options: &Options, session: &Session) -> Result<(PathBuf, Option<PathBuf>)> {
     match &session.model {
-        Some(path) if path.is_dir() => Ok(path.clone()),
+        Some(path) if path.is_dir() => Ok((path.clone(), None)),
         named => {
             let usual = if options.stereo { USUAL_STEREO } else { USUAL };
             let name = named.as_ref().map_or_else(|| usual.into(), |path| path.to_string_lossy());
-            Ok(options.place.store()?.find(&name)?.folder)
+            let store = options.place.store()?;
+            let installed = store.find(&name)?;
+            Ok((installed.folder, Some(store.packed(&installed.name))))
         }
     }
 }
@@ -331,6 +340,7 @@ fn report(
     let mut command = CommandLine::new(&["generate", "audio"]);
     command.session(session);
     command.option("prompt", &request.prompt);
+    command.maybe("negative", request.negative.as_ref());
     command.option("seconds", request.seconds);
     command.option("guidance", request.guidance);
     command.option("temperature", options.temperature);

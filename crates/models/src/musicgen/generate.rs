@@ -22,6 +22,8 @@ pub struct Generate {
     pub prompt: String,
     /// Length of what is generated, [1, 300] seconds; a [`start`](Self::start) comes before it.
     pub seconds: f64,
+    /// What it should not sound like: guidance leads away from it, instead of from playing without a prompt.
+    pub negative: Option<String>,
     /// How far the prompt leads away from playing without one, [1, 20]; 1 is off, and half the work.
     pub guidance: f32,
     pub sampling: Sampling,
@@ -39,6 +41,7 @@ impl Default for Generate {
         Generate {
             prompt: String::new(),
             seconds: 10.0,
+            negative: None,
             guidance: 3.0,
             sampling: Sampling { top_k: 250, ..Sampling::default() },
             seed: 0,
@@ -55,15 +58,12 @@ impl Generate {
     /// # Errors
     /// [`Error::Range`] naming the first field out of range.
     pub fn check(&self) -> Result<(), Error> {
-        let characters = self.prompt.chars().count();
-        if self.prompt.trim().is_empty() || characters > MOST_CHARACTERS {
-            let got = if characters == 0 { "none".to_owned() } else { format!("{characters}") };
-            let got =
-                if characters > 0 && self.prompt.trim().is_empty() { "only spaces".to_owned() } else { got };
-            return Err(Error::range("prompt", format!("1..={MOST_CHARACTERS} characters"), got));
-        }
-        if let Some(control) = self.prompt.chars().find(|c| c.is_control() && !c.is_whitespace()) {
-            return Err(Error::range("prompt", "printable characters", format!("{control:?}")));
+        check_words("prompt", &self.prompt)?;
+        if let Some(negative) = &self.negative {
+            check_words("negative", negative)?;
+            if self.guidance == 1.0 {
+                return Err(Error::range("guidance", "(1, 20] with a negative prompt", self.guidance));
+            }
         }
         if !(1.0..=300.0).contains(&self.seconds) {
             return Err(Error::range("seconds", "[1, 300]", self.seconds));
@@ -76,6 +76,22 @@ impl Generate {
         }
         Ok(self.sampling.check()?)
     }
+}
+
+fn check_words(field: &'static str, text: &str) -> Result<(), Error> {
+    let characters = text.chars().count();
+    if text.trim().is_empty() || characters > MOST_CHARACTERS {
+        let got = match characters {
+            0 => "none".to_owned(),
+            1..=MOST_CHARACTERS => "only spaces".to_owned(),
+            more => more.to_string(),
+        };
+        return Err(Error::range(field, format!("1..={MOST_CHARACTERS} characters"), got));
+    }
+    if let Some(control) = text.chars().find(|c| c.is_control() && !c.is_whitespace()) {
+        return Err(Error::range(field, "printable characters", format!("{control:?}")));
+    }
+    Ok(())
 }
 
 /// News of a clip.
@@ -136,14 +152,18 @@ impl MusicGen {
     pub fn prepare(&self, compute: &mut Compute, request: &Generate) -> Result<Prepared, Error> {
         request.check()?;
         let condition = self.condition(compute, &request.prompt, request.melody.as_deref())?;
-        let null = (request.guidance > 1.0).then(|| self.null_condition(compute, &condition));
+        let away = match &request.negative {
+            _ if request.guidance == 1.0 => None,
+            Some(negative) => Some(self.condition(compute, negative, None)?),
+            None => Some(self.null_condition(compute, &condition)),
+        };
         let start = match &request.start {
             None => Vec::new(),
             Some(channels) => self.encode(compute, channels)?,
         };
         let rate = self.config().audio_encoder.frame_rate() as f64;
         let frames = start.first().map_or(0, Vec::len) + (request.seconds * rate).ceil() as usize;
-        Ok(Prepared { condition, guidance: null.map(|null| (null, request.guidance)), start, frames })
+        Ok(Prepared { condition, guidance: away.map(|away| (away, request.guidance)), start, frames })
     }
 
     /// Codes `[K][T]` of samples `[C][N]`; in stereo, codebooks of left and right alternate.

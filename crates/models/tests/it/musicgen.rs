@@ -262,6 +262,23 @@ fn musicgen_a_request_gives_its_length_its_start_and_the_same_samples_again() {
 }
 
 #[test]
+fn musicgen_guidance_leads_away_from_a_negative_prompt() {
+    for name in MODELS {
+        let reference = reference(name);
+        let pool = Arc::new(Pool::new(1).unwrap());
+        let play = |negative: Option<&str>| {
+            let request = Generate { negative: negative.map(Into::into), ..request("drums") };
+            reference.model.generate(&pool, Path::from_env().unwrap(), &request).unwrap()
+        };
+        assert!(play(Some("a long text of other words")) != play(None), "{name}");
+        // Away from itself there is nowhere to go: the same as without guidance.
+        let plain = Generate { guidance: 1.0, ..request("drums") };
+        let plain = reference.model.generate(&pool, Path::from_env().unwrap(), &plain).unwrap();
+        assert!(play(Some("drums")) == plain, "{name}");
+    }
+}
+
+#[test]
 fn musicgen_says_what_is_wrong_with_a_request() {
     let reference = reference("musicgen_mono");
     let refused = |request: Generate| {
@@ -276,6 +293,14 @@ fn musicgen_says_what_is_wrong_with_a_request() {
         (Generate { seconds: 0.0, ..request("a") }, "seconds must be in [1, 300], got 0"),
         (Generate { seconds: f64::NAN, ..request("a") }, "seconds must be in [1, 300], got NaN"),
         (Generate { guidance: 0.5, ..request("a") }, "guidance must be in [1, 20], got 0.5"),
+        (
+            Generate { negative: Some("b".into()), guidance: 1.0, ..request("a") },
+            "guidance must be in (1, 20] with a negative prompt, got 1",
+        ),
+        (
+            Generate { negative: Some(String::new()), ..request("a") },
+            "negative must be in 1..=2000 characters, got none",
+        ),
         (Generate { variations: 0, ..request("a") }, "variations must be in 1..=16, got 0"),
         (
             Generate { melody: Some(vec![0.0; 12]), ..request("a") },
