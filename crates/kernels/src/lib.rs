@@ -21,6 +21,7 @@ mod lstm;
 mod math;
 mod matmul;
 mod matrix;
+mod packed;
 mod pool;
 mod rows;
 mod shared;
@@ -38,6 +39,7 @@ pub use math::{elu, erf, exp, gelu, gelu_new, ln, sigmoid, tanh};
 pub use math::{elu_slice, exp_slice, gelu_new_slice, gelu_slice, sigmoid_slice, tanh_slice};
 pub use matmul::{After, Compute};
 pub use matrix::{Matrix, Order, Precision};
+pub use packed::{read_floats, write_floats};
 pub use pool::Pool;
 pub use rows::{add, layer_norm, max, rms_norm, softmax, sum};
 

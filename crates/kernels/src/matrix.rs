@@ -89,13 +89,7 @@ impl Matrix {
         order: Order,
         precision: Precision,
     ) -> Result<Matrix> {
-        for (name, max, got) in
-            [("outputs", Self::MAX_OUT, out_features), ("inputs", Self::MAX_IN, in_features)]
-        {
-            if !(1..=max).contains(&got) {
-                return Err(Error::MatrixSize { name, max, got });
-            }
-        }
+        Self::check_size(out_features, in_features)?;
         let expected = out_features * in_features;
         if values.len() != expected {
             return Err(Error::MatrixLength { out_features, in_features, expected, got: values.len() });
@@ -196,6 +190,17 @@ impl Matrix {
             .collect()
     }
 
+    pub(crate) fn check_size(out_features: usize, in_features: usize) -> Result<()> {
+        for (name, max, got) in
+            [("outputs", Self::MAX_OUT, out_features), ("inputs", Self::MAX_IN, in_features)]
+        {
+            if !(1..=max).contains(&got) {
+                return Err(Error::MatrixSize { name, max, got });
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn tiles(&self) -> usize {
         self.out_features.div_ceil(TILE)
     }
@@ -246,7 +251,7 @@ impl Matrix {
 /// Rows with nothing larger count as zero: 127 over a smaller number could overflow.
 pub(crate) const SMALLEST: f32 = 1e-30;
 
-fn tile_bytes(precision: Precision, in_features: usize) -> usize {
+pub(crate) fn tile_bytes(precision: Precision, in_features: usize) -> usize {
     match precision {
         Precision::F32 => in_features * TILE * 4,
         Precision::Int8 => in_features.div_ceil(4) * 64,
@@ -271,7 +276,8 @@ fn quantize_group(values: &[f32]) -> (u16, [u8; GROUP]) {
         let mut nibbles = [8; GROUP];
         let mut error = 0.0;
         for (nibble, value) in nibbles.iter_mut().zip(values) {
-            let rounded = (value / scale).round_ties_even().clamp(-8.0, 7.0);
+            // The quotient is small, and to call the system's rounding would take most of the time of packing.
+            let rounded = ((value / scale + ROUND) - ROUND).clamp(-8.0, 7.0);
             *nibble = (rounded + 8.0) as u8;
             error += (rounded * scale - value) * (rounded * scale - value);
         }

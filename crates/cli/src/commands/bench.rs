@@ -104,13 +104,13 @@ pub enum Command {
     },
 }
 
-fn precision(text: &str) -> std::result::Result<Precision, Invalid> {
+pub fn precision(text: &str) -> std::result::Result<Precision, Invalid> {
     let invalid =
         || Invalid { field: "precision", allowed: "f32, int8 or q4".into(), got: format!("{text:?}") };
     Precision::parse(text).ok_or_else(invalid)
 }
 
-fn kv(text: &str) -> std::result::Result<KvPrecision, Invalid> {
+pub fn kv(text: &str) -> std::result::Result<KvPrecision, Invalid> {
     let invalid = || Invalid { field: "kv", allowed: "f32 or int8".into(), got: format!("{text:?}") };
     KvPrecision::parse(text).ok_or_else(invalid)
 }

@@ -1,6 +1,7 @@
 //! `models`: which weights there are, bringing more, whether they are whole, and which of them a server holds in
 //! memory.
 
+mod check;
 pub mod place;
 mod pull;
 mod stored;
@@ -34,6 +35,8 @@ pub enum Command {
     Rm(stored::Named),
     /// Check the weights against their checksums
     Verify(Verify),
+    /// How much a model for sound loses when its weights are kept in fewer bits
+    Check(check::Check),
     /// Models of a server, and what they take
     Ps(Client),
     /// Bring a model of a server into memory
@@ -86,6 +89,7 @@ pub fn run(command: &Command, session: &Session) -> Result<()> {
         Command::Import(options) => pull::import(options, session),
         Command::Show(named) => stored::show(named, session),
         Command::Rm(named) => stored::remove(named, session),
+        Command::Check(options) => check::run(options, session),
         Command::Ps(client) => {
             let answer = client.get("/api/v1/models")?;
             let text = answer["data"].as_array().into_iter().flatten().map(line).collect::<String>();

@@ -108,3 +108,19 @@ fn a_model_that_is_not_here_is_told_with_the_command_that_brings_it() {
         place.run("generate audio --prompt drums --model musicgen-smal").stderr().contains("did you mean")
     );
 }
+
+#[test]
+fn a_model_of_the_store_is_packed_once_and_sounds_the_same() {
+    let place = Place::new();
+    place.ok(&format!("models import {} --name tiny --copy", model("musicgen_mono")));
+    let packed = place.path(".data/partita/store/packed/tiny");
+    let play = |name: &str| {
+        place.ok(&format!("generate audio --model tiny --seconds 1 --prompt drums --seed 7 -o {name}"));
+        place.read(name)
+    };
+    let first = play("a.wav");
+    assert_eq!(std::fs::read_dir(&packed).expect("packed").count(), 1);
+    assert!(play("b.wav") == first);
+    place.ok("models rm tiny");
+    assert!(!packed.exists());
+}

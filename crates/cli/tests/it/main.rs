@@ -2,6 +2,7 @@
 
 mod audio;
 mod bad_input;
+mod check;
 #[cfg(unix)]
 mod clock;
 #[cfg(unix)]

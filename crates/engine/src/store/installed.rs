@@ -156,6 +156,7 @@ impl Store {
             unfinished.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "part"));
         let unfinished: u64 = parts.filter_map(|entry| disk::length(&entry.path())).sum();
         disk::remove_folder(&partial)?;
+        disk::remove_folder(&self.packed(name))?;
         Ok(Removed { freed: self.sweep() + unfinished })
     }
 

@@ -6,6 +6,7 @@
 //!   folders/<random>/               its files under their own names, links to the blobs
 //!   blobs/<sha256>                  each content once, whichever models use it
 //!   partial/musicgen-small/         what a pull or an import has so far; the next one goes on from there
+//!   packed/musicgen-small/          its weights as they are played, made at the first start
 //!   locks/, licences.json
 //! ```
 //!
@@ -65,6 +66,11 @@ impl Store {
 
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Where whoever plays the model `name` may keep its weights in the form they are played in. Goes with the model.
+    pub fn packed(&self, name: &str) -> PathBuf {
+        self.root.join("packed").join(name)
     }
 
     fn manifests(&self) -> PathBuf {

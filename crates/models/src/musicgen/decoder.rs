@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use partita_kernels::{After, Compute, KvCache, KvPrecision, layer_norm};
+use partita_nn::Tap;
 
 use super::lm::{Lm, Norm};
 
@@ -135,7 +136,7 @@ impl Decoder {
             let count = rows.len() / width;
             let rows: Vec<Row> =
                 (0..count).map(|at| Row { branch: branch.0, position: first + at }).collect();
-            self.forward(&rows);
+            self.forward(&rows, None);
             self.branches[branch.0].position += count;
         }
     }
@@ -152,7 +153,7 @@ impl Decoder {
             for (column, row) in columns.iter().zip(&rows) {
                 self.lm.embed(column, row.position, &mut self.buffers.x);
             }
-            self.forward(&rows);
+            self.forward(&rows, None);
             self.branches[branch.0].position += columns.len();
             last = columns.len() - 1;
         }
@@ -168,6 +169,15 @@ impl Decoder {
     /// # Panics
     /// If a branch without a text comes before one with, or a branch comes twice.
     pub fn step(&mut self, columns: &[(BranchId, &[u32])]) -> &[f32] {
+        self.step_tapped(columns, None)
+    }
+
+    /// As [`step`](Self::step); `tap` gets the hidden states of all rows, after those it has. Attention weights are not
+    /// recorded.
+    ///
+    /// # Panics
+    /// As `step`.
+    pub fn step_tapped(&mut self, columns: &[(BranchId, &[u32])], tap: Option<&mut Tap>) -> &[f32] {
         assert!(
             columns.is_sorted_by_key(|(branch, _)| !self.has_text(*branch)),
             "branches with a text come first"
@@ -180,7 +190,7 @@ impl Decoder {
             rows.push(Row { branch: branch.0, position });
             self.lm.embed(column, position, &mut self.buffers.x);
         }
-        self.forward(&rows);
+        self.forward(&rows, tap);
         rows.iter().for_each(|row| self.branches[row.branch].position += 1);
         self.buffers.logits.resize(rows.len() * self.lm.heads.out_features(), 0.0);
         self.compute.matmul(&self.lm.heads, &self.buffers.normed, After::Store, &mut self.buffers.logits);
@@ -212,7 +222,7 @@ impl Decoder {
     }
 
     /// Runs the rows in `buffers.x` through all layers; the normalised result `[rows, D]` is in `buffers.normed`.
-    fn forward(&mut self, rows: &[Row]) {
+    fn forward(&mut self, rows: &[Row], mut tap: Option<&mut Tap>) {
         let lm = Arc::clone(&self.lm);
         let width = lm.config.hidden_size;
         let with_text = rows.iter().take_while(|row| !self.branches[row.branch].text.is_empty()).count();
@@ -222,7 +232,11 @@ impl Decoder {
         attended.resize(rows.len() * width, 0.0);
         qkv.resize(rows.len() * 3 * width, 0.0);
         inner.resize(rows.len() * lm.config.ffn_dim, 0.0);
+        if let Some(tap) = &mut tap {
+            tap.hidden.resize(lm.layers.len() + 1, Vec::new());
+        }
         for (index, layer) in lm.layers.iter().enumerate() {
+            record(&mut tap, index, x);
             normalize(compute, &layer.norm_1, x, normed);
             compute.matmul(&layer.qkv, normed, After::Store, qkv);
             for (row, qkv) in rows.iter().zip(qkv.chunks_exact(3 * width)) {
@@ -262,6 +276,13 @@ impl Decoder {
             compute.matmul(&layer.inner_out, inner, After::Add, x);
         }
         normalize(compute, &lm.norm, x, normed);
+        record(&mut tap, lm.layers.len(), normed);
+    }
+}
+
+fn record(tap: &mut Option<&mut Tap>, index: usize, x: &[f32]) {
+    if let Some(tap) = tap {
+        tap.hidden[index].extend_from_slice(x);
     }
 }
 

@@ -11,9 +11,10 @@
 //!
 //! Source: MusicGen (Copet et al. 2023); names of the published checkpoints.
 
-use partita_kernels::{Matrix, Order, Precision};
+use partita_kernels::{Matrix, Precision};
 use partita_nn::{Rng, Tensors};
 
+use super::parts::{Parts, Unpacked};
 use super::positions::Positions;
 use super::{Config, Error, LmConfig};
 
@@ -59,14 +60,17 @@ impl Lm {
     /// Added to the variance in layer normalisation.
     pub(super) const EPSILON: f32 = 1e-5;
 
-    /// Loads the tensors under `decoder.` and packs the matrices in `precision`. Embeddings and normalisations stay f32,
-    /// and so do the keys and values of the text, which are computed once.
+    /// Loads the tensors under `decoder.` and packs the matrices in `precision`. Embeddings and normalisations stay f32.
     ///
     /// # Errors
     /// The first tensor that is missing, misshapen or not finite.
     pub fn load(tensors: &Tensors, config: &Config, precision: Precision) -> Result<Lm, Error> {
-        let read = |name: &str, shape: &[usize]| tensors.f32(&format!("decoder.{name}"), shape);
-        Lm::build(config, precision, |name, shape| Ok(read(name, shape)?))
+        Lm::build(config, precision, &mut Lm::published(tensors))
+    }
+
+    /// The parts of a checkpoint.
+    pub(super) fn published(tensors: &Tensors) -> impl Parts<Error = Error> {
+        Unpacked(|name: &str, shape: &[usize]| Ok(tensors.f32(&format!("decoder.{name}"), shape)?))
     }
 
     /// A network of random weights, for measuring speed. The same `seed` gives the same weights everywhere.
@@ -74,69 +78,56 @@ impl Lm {
     /// # Errors
     /// Sizes that cannot be packed.
     pub fn random(config: &Config, precision: Precision, seed: u64) -> Result<Lm, Error> {
+        Lm::build(config, precision, &mut Lm::noise(seed))
+    }
+
+    /// Random parts.
+    pub(super) fn noise(seed: u64) -> impl Parts<Error = Error> {
         let mut rng = Rng::new(seed, 0);
-        Lm::build(config, precision, |name, shape| {
+        Unpacked(move |name: &str, shape: &[usize]| {
             // Normalisations scale by about 1; everything else has the usual spread.
             let (middle, spread) = if name.ends_with("norm.weight") { (1.0, 0.2) } else { (0.0, 0.08) };
             Ok((0..shape.iter().product()).map(|_| middle + (rng.f32() - 0.5) * spread).collect())
         })
     }
 
-    /// A network of weights from `tensor(name, shape)`, names without `decoder.`.
-    fn build(
+    /// A network of these parts, named as published without `decoder.`.
+    pub(super) fn build<P: Parts>(
         config: &Config,
         precision: Precision,
-        mut tensor: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, Error>,
-    ) -> Result<Lm, Error> {
-        let crossed = !config.melody();
-        let config = config.decoder.clone();
-        let (width, wide, vocab) = (config.hidden_size, config.ffn_dim, config.vocab_size);
-        let pack = |values: &[f32], out, inputs, precision| {
-            Matrix::pack(values, out, inputs, Order::OutIn, precision)
-        };
+        parts: &mut P,
+    ) -> Result<Lm, P::Error> {
+        let (width, vocab) = (config.decoder.hidden_size, config.decoder.vocab_size);
         let mut embeddings = Vec::new();
-        for k in 0..config.num_codebooks {
-            embeddings.push(tensor(&format!("model.decoder.embed_tokens.{k}.weight"), &[vocab + 1, width])?);
+        for k in 0..config.decoder.num_codebooks {
+            let name = format!("model.decoder.embed_tokens.{k}.weight");
+            embeddings.push(parts.floats(&name, &[vocab + 1, width])?);
         }
-        let mut layers = Vec::new();
-        for index in 0..config.num_hidden_layers {
-            let name = |rest: &str| format!("model.decoder.layers.{index}.{rest}");
-            let mut qkv = Vec::with_capacity(3 * width * width);
-            for part in ["q_proj", "k_proj", "v_proj"] {
-                qkv.extend(tensor(&name(&format!("self_attn.{part}.weight")), &[width, width])?);
-            }
-            let mut square = |rest: &str, precision| -> Result<Matrix, Error> {
-                Ok(pack(&tensor(&name(rest), &[width, width])?, width, width, precision)?)
-            };
-            let out = square("self_attn.out_proj.weight", precision)?;
-            let cross = if crossed {
-                let query = square("encoder_attn.q_proj.weight", precision)?;
-                let key = square("encoder_attn.k_proj.weight", Precision::F32)?;
-                let value = square("encoder_attn.v_proj.weight", Precision::F32)?;
-                let out = square("encoder_attn.out_proj.weight", precision)?;
-                let norm = Norm::load(&mut tensor, &name("encoder_attn_layer_norm"), width)?;
-                Some(Cross { norm, query, key, value, out })
-            } else {
-                None
-            };
-            layers.push(Layer {
-                norm_1: Norm::load(&mut tensor, &name("self_attn_layer_norm"), width)?,
-                qkv: pack(&qkv, 3 * width, width, precision)?,
-                out,
-                cross,
-                norm_2: Norm::load(&mut tensor, &name("final_layer_norm"), width)?,
-                inner: pack(&tensor(&name("fc1.weight"), &[wide, width])?, wide, width, precision)?,
-                inner_out: pack(&tensor(&name("fc2.weight"), &[width, wide])?, width, wide, precision)?,
-            });
-        }
-        let norm = Norm::load(&mut tensor, "model.decoder.layer_norm", width)?;
-        let mut heads = Vec::with_capacity(config.num_codebooks * vocab * width);
-        for k in 0..config.num_codebooks {
-            heads.extend(tensor(&format!("lm_heads.{k}.weight"), &[vocab, width])?);
-        }
-        let heads = pack(&heads, config.num_codebooks * vocab, width, precision)?;
-        let positions = Positions::new(width);
-        Ok(Lm { config, embeddings, positions, layers, norm, heads })
+        let layers = (0..config.decoder.num_hidden_layers)
+            .map(|index| Layer::build(config, index, precision, parts))
+            .collect::<Result<_, _>>()?;
+        let norm = Norm::load(parts, "model.decoder.layer_norm", width)?;
+        let heads = build_heads(&config.decoder, precision, parts)?;
+        Ok(Lm {
+            config: config.decoder.clone(),
+            embeddings,
+            positions: Positions::new(width),
+            layers,
+            norm,
+            heads,
+        })
+    }
+
+    /// The heads alone, `[K * V, D]`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(super) fn load_heads(
+        tensors: &Tensors,
+        config: &Config,
+        precision: Precision,
+    ) -> Result<Matrix, Error> {
+        build_heads(&config.decoder, precision, &mut Lm::published(tensors))
     }
 
     /// Sizes.
@@ -151,11 +142,8 @@ impl Lm {
 
     /// Bytes of weights that a step reads, without cached keys and values.
     pub fn step_bytes(&self) -> usize {
-        let layer = |layer: &Layer| {
-            let cross = layer.cross.as_ref().map_or(0, |cross| cross.query.bytes() + cross.out.bytes());
-            layer.qkv.bytes() + layer.out.bytes() + cross + layer.inner.bytes() + layer.inner_out.bytes()
-        };
-        self.layers.iter().map(layer).sum::<usize>() + self.heads.bytes()
+        let matrices = self.layers.iter().flat_map(Layer::matrices).map(|(_, matrix)| matrix.bytes());
+        matrices.sum::<usize>() + self.heads.bytes()
     }
 
     /// Appends the input row `[D]` of a column `[K]`.
@@ -176,13 +164,80 @@ impl Lm {
     }
 }
 
+fn build_heads<P: Parts>(config: &LmConfig, precision: Precision, parts: &mut P) -> Result<Matrix, P::Error> {
+    let heads: Vec<String> = (0..config.num_codebooks).map(|k| format!("lm_heads.{k}.weight")).collect();
+    parts.matrix(&heads, [config.vocab_size, config.hidden_size], precision)
+}
+
+impl Layer {
+    /// One layer alone.
+    ///
+    /// # Errors
+    /// As [`Lm::load`].
+    pub fn load(
+        tensors: &Tensors,
+        config: &Config,
+        index: usize,
+        precision: Precision,
+    ) -> Result<Layer, Error> {
+        Layer::build(config, index, precision, &mut Lm::published(tensors))
+    }
+
+    fn build<P: Parts>(
+        config: &Config,
+        index: usize,
+        precision: Precision,
+        parts: &mut P,
+    ) -> Result<Layer, P::Error> {
+        let (width, wide) = (config.decoder.hidden_size, config.decoder.ffn_dim);
+        let name = |rest: &str| format!("model.decoder.layers.{index}.{rest}");
+        let own = ["q_proj", "k_proj", "v_proj"].map(|part| name(&format!("self_attn.{part}.weight")));
+        let qkv = parts.matrix(&own, [width, width], precision)?;
+        let mut square = |rest: &str, precision| parts.matrix(&[name(rest)], [width, width], precision);
+        let out = square("self_attn.out_proj.weight", precision)?;
+        let cross = if config.melody() {
+            None
+        } else {
+            let query = square("encoder_attn.q_proj.weight", precision)?;
+            // Read once a clip, not once a step: four bits would save no time.
+            let once = if precision == Precision::Q4 { Precision::Int8 } else { precision };
+            let key = square("encoder_attn.k_proj.weight", once)?;
+            let value = square("encoder_attn.v_proj.weight", once)?;
+            let out = square("encoder_attn.out_proj.weight", precision)?;
+            let norm = Norm::load(parts, &name("encoder_attn_layer_norm"), width)?;
+            Some(Cross { norm, query, key, value, out })
+        };
+        Ok(Layer {
+            norm_1: Norm::load(parts, &name("self_attn_layer_norm"), width)?,
+            qkv,
+            out,
+            cross,
+            norm_2: Norm::load(parts, &name("final_layer_norm"), width)?,
+            inner: parts.matrix(&[name("fc1.weight")], [wide, width], precision)?,
+            inner_out: parts.matrix(&[name("fc2.weight")], [width, wide], precision)?,
+        })
+    }
+
+    /// The matrices that a step reads, and what they are for.
+    pub fn matrices(&self) -> Vec<(&'static str, &Matrix)> {
+        let mut matrices = vec![("attention", &self.qkv), ("attention output", &self.out)];
+        if let Some(cross) = &self.cross {
+            matrices.extend([("text queries", &cross.query), ("text output", &cross.out)]);
+        }
+        matrices.extend([("feed-forward", &self.inner), ("feed-forward output", &self.inner_out)]);
+        matrices
+    }
+
+    /// The matrices that are read once a clip: those of the keys and values of the text.
+    pub fn text_matrices(&self) -> Vec<(&'static str, &Matrix)> {
+        let cross = self.cross.as_ref();
+        cross.map_or_else(Vec::new, |cross| vec![("text keys", &cross.key), ("text values", &cross.value)])
+    }
+}
+
 impl Norm {
-    fn load(
-        tensor: &mut impl FnMut(&str, &[usize]) -> Result<Vec<f32>, Error>,
-        name: &str,
-        width: usize,
-    ) -> Result<Norm, Error> {
-        let scale = tensor(&format!("{name}.weight"), &[width])?;
-        Ok(Norm { scale, shift: tensor(&format!("{name}.bias"), &[width])? })
+    fn load<P: Parts>(parts: &mut P, name: &str, width: usize) -> Result<Norm, P::Error> {
+        let scale = parts.floats(&format!("{name}.weight"), &[width])?;
+        Ok(Norm { scale, shift: parts.floats(&format!("{name}.bias"), &[width])? })
     }
 }

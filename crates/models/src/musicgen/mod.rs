@@ -6,10 +6,13 @@
 //! frames of codes -> samples, while later ones are generated       codec
 //! ```
 //! Checkpoints are read as they are published (`config.json`, `tokenizer.json`, `*.safetensors` or `*.bin`).
+//! `cache.rs` keeps the packed language model beside them, so that later starts need not pack again.
 //!
 //! Source: Copet et al. 2023, "Simple and Controllable Music Generation"; sizes and names of the published files.
 
 pub mod bench;
+mod cache;
+pub mod check;
 pub mod codec;
 mod config;
 mod decoder;
@@ -18,11 +21,14 @@ mod generate;
 mod lm;
 pub mod melody;
 mod model;
+mod packed;
+mod parts;
 mod pattern;
 mod positions;
 mod stage;
 mod text;
 
+pub use cache::CacheUse;
 pub use codec::{Codec, CodecConfig, CodecEncoder, CodecStream};
 pub use config::{Config, LmConfig, TextConfig};
 pub use decoder::{BranchId, Decoder};

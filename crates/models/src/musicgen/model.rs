@@ -1,12 +1,13 @@
 //! A checkpoint: its parts, loaded when they are needed, and what a prompt is to the language model.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use partita_kernels::{After, Compute, KvPrecision, Matrix, Order, Precision};
 use partita_nn::Tensors;
 use tokenizers::Tokenizer;
 
+use super::cache::{self, CacheUse};
 use super::codec::{Codec, CodecEncoder};
 use super::stage::{Condition, Stage};
 use super::{Config, Decoder, Error, Lm, TextEncoder};
@@ -38,6 +39,9 @@ pub struct MusicGen {
     lm: Part<Lm>,
     codec: Part<Codec>,
     encoder: Part<CodecEncoder>,
+    /// Where the packed language model is kept.
+    cache: Option<PathBuf>,
+    cache_use: Mutex<Option<CacheUse>>,
 }
 
 /// Something that may be in memory.
@@ -105,6 +109,8 @@ impl MusicGen {
             lm: Part::default(),
             codec: Part::default(),
             encoder: Part::default(),
+            cache: None,
+            cache_use: Mutex::default(),
         })
     }
 
@@ -122,12 +128,31 @@ impl MusicGen {
             encoder: Part::default(),
             config,
             precisions,
+            cache: None,
+            cache_use: Mutex::default(),
         })
+    }
+
+    /// Keeps the packed language model in `folder`, of this model alone, and takes it from there when it is of the same
+    /// weights. The folder is made if it can be. Several processes may share it.
+    pub fn with_cache(self, folder: PathBuf) -> MusicGen {
+        MusicGen { cache: Some(folder), ..self }
+    }
+
+    /// What the cache did when the language model was last loaded; `None` before, and without a cache. Its failures are
+    /// told here alone: they make a start slow, not wrong.
+    pub fn cache_use(&self) -> Option<CacheUse> {
+        self.cache_use.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sizes.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The weight files.
+    pub(super) fn tensors(&self) -> &Tensors {
+        &self.tensors
     }
 
     /// The text encoder.
@@ -138,12 +163,19 @@ impl MusicGen {
         part(&self.text, || TextEncoder::load(&self.tensors, &self.config.text_encoder))
     }
 
-    /// The language model.
+    /// The language model, from the [cache](Self::with_cache) where there is one.
     ///
     /// # Errors
     /// As [`text`](Self::text).
     pub fn lm(&self) -> Result<Arc<Lm>, Error> {
-        part(&self.lm, || Lm::load(&self.tensors, &self.config, self.precisions.weights))
+        part(&self.lm, || {
+            let Some(folder) = &self.cache else {
+                return Lm::load(&self.tensors, &self.config, self.precisions.weights);
+            };
+            let (lm, used) = cache::load(folder, &self.tensors, &self.config, self.precisions.weights)?;
+            *self.cache_use.lock().unwrap_or_else(PoisonError::into_inner) = Some(used);
+            Ok(lm)
+        })
     }
 
     /// The decoding half of the codec.

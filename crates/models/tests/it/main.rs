@@ -2,8 +2,10 @@
 
 mod live;
 mod musicgen;
+mod musicgen_check;
 mod musicgen_codec;
 mod musicgen_melody;
+mod musicgen_packed;
 mod shared;
 mod streaming;
 

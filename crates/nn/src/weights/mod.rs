@@ -22,6 +22,8 @@ use crate::{Error, Result};
 
 /// Of a name that an error repeats, in bytes.
 const MAX_QUOTED: usize = 120;
+/// Of a tensor in a fingerprint, in bytes.
+const SAMPLE: u64 = 32;
 
 /// Named tensors of one file or of several shards.
 pub struct Tensors {
@@ -98,6 +100,25 @@ impl Tensors {
     /// The shape of a tensor, if it is there.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.index.get(name).map(|entry| entry.shape.as_slice())
+    }
+
+    /// What these weights are, as text: equal for the same unchanged files, in whatever folder, and different once a
+    /// file was written again. Holds the files' names, lengths and times of change, and each tensor's name, type, place
+    /// and a few bytes of its middle (there are stores that give all files one time). Reads the times anew each call.
+    ///
+    /// `None` for contents in memory, and where the system does not tell times.
+    pub fn fingerprint(&self) -> Option<String> {
+        let mut text = String::new();
+        for source in &self.sources {
+            let (name, changed) = source.identity()?;
+            text += &format!("{name:?} {} {changed}\n", source.length());
+        }
+        for (name, entry) in &self.index {
+            let Entry { dtype, shape, source, at, bytes } = entry;
+            let sample = self.sources[*source].section(at + bytes / 2, (bytes / 2).min(SAMPLE)).ok()?;
+            text += &format!("{name:?} {dtype} {shape:?} {source} {at} {sample:x?}\n");
+        }
+        Some(text)
     }
 
     /// A float tensor (`F32`, `F16`, `BF16`, or `F64` rounded) of exactly this shape, row-major.

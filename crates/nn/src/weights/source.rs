@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use crate::{Error, Result};
 
@@ -47,6 +48,17 @@ impl Source {
 
     pub(super) fn name(&self) -> &str {
         self.path.as_deref().unwrap_or("contents in memory")
+    }
+
+    /// The file's own name, and when it was changed, in nanoseconds since 1970; `None` for contents in memory.
+    pub(super) fn identity(&self) -> Option<(&str, i128)> {
+        let Content::File(file) = &self.content else { return None };
+        let changed = file.metadata().ok()?.modified().ok()?;
+        let nanos = match changed.duration_since(UNIX_EPOCH) {
+            Ok(after) => after.as_nanos() as i128,
+            Err(before) => -(before.duration().as_nanos() as i128),
+        };
+        Some((Path::new(self.path.as_deref()?).file_name()?.to_str()?, nanos))
     }
 
     /// What is wrong with the file, with its name.

@@ -184,3 +184,37 @@ fn a_torch_file_in_memory_is_the_same_as_on_disk() {
         assert_eq!(tensors.rows("a", &[2], 1..2).unwrap(), [4.0]);
     }
 }
+
+#[test]
+fn a_fingerprint_is_that_of_unchanged_files_in_any_folder() {
+    let tensors = |value: f32| super::fixture::safetensors(&[("a", &[1.0, value]), ("none", &[])]);
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("one.safetensors"), folder.path().join("there"));
+    fs::write(&path, tensors(2.0)).unwrap();
+    let time = path.metadata().unwrap().modified().unwrap();
+    let of = |path: &Path| Tensors::read(path).unwrap().fingerprint().expect("of a file");
+    let first = of(&path);
+    assert_eq!(of(&path), first);
+    assert!(first.lines().next().unwrap().starts_with("\"one.safetensors\" "), "{first}");
+    fs::create_dir(&other).unwrap();
+    fs::rename(&path, other.join("one.safetensors")).unwrap();
+    assert_eq!(of(&other.join("one.safetensors")), first);
+
+    let changed = |bytes: Vec<u8>, time| {
+        fs::write(&path, bytes).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        of(&path)
+    };
+    assert_eq!(changed(tensors(2.0), time), first);
+    assert_ne!(changed(tensors(2.0), time + std::time::Duration::from_nanos(1000)), first);
+    assert_ne!(changed(tensors(3.0), time), first);
+    let longer = super::fixture::safetensors(&[("a", &[1.0, 2.0]), ("none", &[]), ("c", &[0.0])]);
+    assert_ne!(changed(longer, time), first);
+    assert_eq!(Tensors::from_bytes(tensors(2.0)).unwrap().fingerprint(), None);
+
+    // The open file is asked again each time.
+    let open = Tensors::read(&path).unwrap();
+    let before = open.fingerprint();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert_ne!(open.fingerprint(), before);
+}
