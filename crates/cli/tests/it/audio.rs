@@ -124,3 +124,15 @@ fn a_model_of_the_store_is_packed_once_and_sounds_the_same() {
     place.ok("models rm tiny");
     assert!(!packed.exists());
 }
+
+#[test]
+fn a_kind_of_file_that_needs_ffmpeg_says_so_where_there_is_none() {
+    let place = Place::new();
+    let arguments = line("--prompt drums -o a.mp3");
+    let arguments: Vec<&str> = arguments.split_whitespace().collect();
+    let output = place.command(&arguments).env("PATH", "").output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("needs ffmpeg") && told.contains(".flac"), "{told}");
+    assert!(place.names().is_empty());
+}
