@@ -19,21 +19,27 @@ fn clamp(x: f32, low: f32, high: f32) -> f32 {
 /// most `e^88`. Not a number counts as minus infinity.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    const LOWEST: f32 = -87.3;
-    let clamped = clamp(x, LOWEST, 88.0);
-    let shifted = clamped.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let (fraction, power) = exp_parts(clamp(x, LOWEST, 88.0));
+    if x > LOWEST { (fraction + 1.0) * power } else { 0.0 }
+}
+
+/// Where [`exp`] ends: below it the result would be subnormal.
+const LOWEST: f32 = -87.3;
+
+/// `p` and `2^n` with `e^x = (1 + p) 2^n`, for `x` in `[-87.3, 88]`.
+#[inline(always)]
+fn exp_parts(x: f32) -> (f32, f32) {
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let whole = shifted - ROUND;
     // ln 2 in two parts: the first has few enough bits for an exact product.
-    let rest = whole.mul_add(-0.693_359_4, clamped);
+    let rest = whole.mul_add(-0.693_359_4, x);
     let rest = whole.mul_add(2.121_944_4e-4, rest);
     let mut poly = 1.987_569_1e-4;
     for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         poly = rest.mul_add(poly, coefficient);
     }
-    let value = (rest * rest).mul_add(poly, rest) + 1.0;
     let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
-    let result = value * f32::from_bits(exponent << 23);
-    if x > LOWEST { result } else { 0.0 }
+    ((rest * rest).mul_add(poly, rest), f32::from_bits(exponent << 23))
 }
 
 /// `1 / (1 + e^-x)`.
@@ -82,19 +88,8 @@ pub fn gelu(x: f32) -> f32 {
 #[inline(always)]
 fn exp_less_one(x: f32) -> f32 {
     // As `exp`, but the 1 is taken off before it could swallow the digits of a small result.
-    let clamped = clamp(x, -87.3, 0.0);
-    let shifted = clamped.mul_add(std::f32::consts::LOG2_E, ROUND);
-    let whole = shifted - ROUND;
-    let rest = whole.mul_add(-0.693_359_4, clamped);
-    let rest = whole.mul_add(2.121_944_4e-4, rest);
-    let mut poly = 1.987_569_1e-4;
-    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
-        poly = rest.mul_add(poly, coefficient);
-    }
-    let value = (rest * rest).mul_add(poly, rest);
-    let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
-    let power = f32::from_bits(exponent << 23);
-    power.mul_add(value, power - 1.0)
+    let (fraction, power) = exp_parts(clamp(x, LOWEST, 0.0));
+    power.mul_add(fraction, power - 1.0)
 }
 
 /// `x` above 0, `e^x - 1` below.
