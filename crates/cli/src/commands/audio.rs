@@ -186,23 +186,17 @@ fn folder(options: &Options, session: &Session) -> Result<(PathBuf, Option<PathB
 fn start(path: &Path, model: &MusicGen) -> Result<Vec<Vec<f32>>> {
     let pcm = resample(&read_audio_file(path, &Limits::default())?, model.sample_rate())?;
     Ok(match model.config().decoder.audio_channels {
-        1 => vec![mono(&pcm)],
+        1 => pcm.to_mono().channels,
         _ => match pcm.channels.as_slice() {
             [left, right] => vec![left.clone(), right.clone()],
-            _ => vec![mono(&pcm); 2],
+            _ => vec![pcm.to_mono().channels.remove(0); 2],
         },
     })
 }
 
 fn melody_of(path: &Path, model: &MusicGen) -> Result<Vec<f32>> {
     let pcm = resample(&read_audio_file(path, &Limits::default())?, model.sample_rate())?;
-    Ok(melody::features(&mono(&pcm)))
-}
-
-/// The mean of all channels.
-fn mono(pcm: &Pcm) -> Vec<f32> {
-    let share = 1.0 / pcm.channels.len() as f32;
-    (0..pcm.frames()).map(|at| pcm.channels.iter().map(|channel| channel[at]).sum::<f32>() * share).collect()
+    Ok(melody::features(&pcm.to_mono().channels[0]))
 }
 
 /// Where the sound goes.

@@ -1,5 +1,6 @@
 //! The drummer that ships, from outside: demands hold, seeds repeat, mistakes are named.
 
+mod clips;
 mod live;
 mod musicgen;
 mod musicgen_check;

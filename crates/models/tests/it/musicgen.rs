@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use partita_kernels::{Compute, KvPrecision, Path, Pool, Precision};
-use partita_models::musicgen::{Clip, Condition, Frames, Generate, MusicGen, Precisions};
+use partita_models::musicgen::{Clip, Condition, Generate, MusicGen, Precisions};
 use partita_nn::{Rng, Sampler, Sampling, Tensors};
 use serde_json::Value;
+
+use crate::clips::play;
 
 /// Sums of hundreds of products in another order than the library's, relative to the largest value.
 const CLOSE: f32 = 2e-4;
@@ -97,26 +99,6 @@ fn musicgen_text_states_equal_the_published_ones() {
     }
 }
 
-/// Plays clips to their end; codes `[K][frames]` of each.
-fn play(reference: &Reference, clips: Vec<Clip>) -> Vec<Vec<Vec<u32>>> {
-    let mut stage = reference.model.stage(compute()).unwrap();
-    let codebooks = reference.model.config().decoder.num_codebooks;
-    let mut codes = vec![vec![Vec::new(); codebooks]; clips.len()];
-    for (tag, clip) in clips.into_iter().enumerate() {
-        stage.join(tag as u64, clip).unwrap();
-    }
-    let mut heard: Vec<Frames> = Vec::new();
-    while stage.clips() > 0 {
-        stage.step(&mut heard).unwrap();
-        for frames in heard.drain(..) {
-            for (all, new) in codes[frames.tag as usize].iter_mut().zip(frames.codes) {
-                all.extend(new);
-            }
-        }
-    }
-    codes
-}
-
 /// The clips of a case of `generate`.
 fn clips(reference: &Reference, case: &Value) -> Vec<Clip> {
     let decoder = &reference.model.config().decoder;
@@ -170,7 +152,7 @@ fn musicgen_greedy_codes_equal_the_published_ones() {
             if tag == "cont2" {
                 continue;
             }
-            let codes = play(&reference, clips(&reference, case));
+            let codes = play(&reference.model, compute(), clips(&reference, case));
             assert_eq!(codes.concat().concat(), reference.codes(&format!("gen.{tag}.codes")), "{name} {tag}");
         }
     }
@@ -192,8 +174,9 @@ fn musicgen_clips_played_together_are_those_played_alone() {
         }
     };
     let all = || vec![sampled(1, "drums"), sampled(2, "a long prompt of many words"), sampled(3, "")];
-    let together = play(&reference, all());
-    let alone: Vec<_> = all().into_iter().map(|clip| play(&reference, vec![clip]).remove(0)).collect();
+    let together = play(&reference.model, compute(), all());
+    let alone: Vec<_> =
+        all().into_iter().map(|clip| play(&reference.model, compute(), vec![clip]).remove(0)).collect();
     assert_eq!(together, alone);
     assert_ne!(together[0][0][..30], together[1][0][..30]);
 }
@@ -206,12 +189,12 @@ fn musicgen_long_clips_go_on_where_a_window_ends() {
         let sampler = Sampler::new(Sampling::greedy()).unwrap();
         Clip { condition, guidance, sampler, rng: Rng::new(1, 0), prompt, frames }
     };
-    let long = play(&reference, vec![clip(1600, Vec::new())]).remove(0);
+    let long = play(&reference.model, compute(), vec![clip(1600, Vec::new())]).remove(0);
     assert!(long.iter().all(|codes| codes.len() == 1600));
-    let first = play(&reference, vec![clip(1500, Vec::new())]).remove(0);
+    let first = play(&reference.model, compute(), vec![clip(1500, Vec::new())]).remove(0);
     assert!(long.iter().zip(&first).all(|(long, first)| long[..1500] == first[..]));
     let kept: Vec<Vec<u32>> = first.iter().map(|codes| codes[900..].to_vec()).collect();
-    let second = play(&reference, vec![clip(700, kept)]).remove(0);
+    let second = play(&reference.model, compute(), vec![clip(700, kept)]).remove(0);
     assert!(long.iter().zip(&second).all(|(long, second)| long[900..] == second[..]));
 }
 

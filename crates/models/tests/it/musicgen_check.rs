@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use partita_kernels::{Compute, KvPrecision, Path, Pool, Precision};
 use partita_models::musicgen::check::{Options, Report, Share, check};
-use partita_models::musicgen::{Clip, Error, Frames, MusicGen, Pattern, Precisions};
+use partita_models::musicgen::{Clip, Error, MusicGen, Pattern, Precisions};
 use partita_nn::{Rng, Sampler, Sampling};
+
+use crate::clips::play;
 
 const EXACT: Precisions = Precisions { weights: Precision::F32, kv: KvPrecision::F32 };
 const INT8: Precisions = Precisions { weights: Precision::Int8, kv: KvPrecision::Int8 };
@@ -113,17 +115,7 @@ fn codes(precisions: Precisions, options: &Options) -> Vec<Vec<u32>> {
         prompt: Vec::new(),
         frames: options.steps,
     };
-    let mut stage = model.stage(compute).unwrap();
-    stage.join(0, clip).unwrap();
-    let mut codes = vec![Vec::new(); model.config().decoder.num_codebooks];
-    let mut heard: Vec<Frames> = Vec::new();
-    while stage.clips() > 0 {
-        stage.step(&mut heard).unwrap();
-        for frames in heard.drain(..) {
-            codes.iter_mut().zip(frames.codes).for_each(|(all, new)| all.extend(new));
-        }
-    }
-    codes
+    play(&model, compute, vec![clip]).remove(0)
 }
 
 #[test]

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use partita_kernels::{KvPrecision, Pool, Precision};
-use partita_models::musicgen::{CacheUse, Clip, Condition, Frames, Generate, MusicGen, Precisions};
+use partita_models::musicgen::{CacheUse, Clip, Condition, Generate, MusicGen, Precisions};
 use partita_nn::{Rng, Sampler, Sampling};
 use tempfile::TempDir;
+
+use crate::clips::play;
 
 /// A model's folder that a test may change.
 fn model(name: &str) -> TempDir {
@@ -42,7 +44,6 @@ fn load(model: &MusicGen) -> CacheUse {
 fn codes(model: &MusicGen) -> Vec<Vec<u32>> {
     let compute =
         partita_kernels::Compute::new(Arc::new(Pool::new(1).unwrap()), partita_kernels::Path::Generic);
-    let mut stage = model.stage(compute).unwrap();
     let clip = Clip {
         condition: Condition::default(),
         guidance: None,
@@ -51,16 +52,7 @@ fn codes(model: &MusicGen) -> Vec<Vec<u32>> {
         prompt: Vec::new(),
         frames: 20,
     };
-    stage.join(0, clip).unwrap();
-    let mut codes = vec![Vec::new(); model.config().decoder.num_codebooks];
-    let mut heard: Vec<Frames> = Vec::new();
-    while stage.clips() > 0 {
-        stage.step(&mut heard).unwrap();
-        for frames in heard.drain(..) {
-            codes.iter_mut().zip(frames.codes).for_each(|(all, new)| all.extend(new));
-        }
-    }
-    codes
+    play(model, compute, vec![clip]).remove(0)
 }
 
 /// The names in the cache's folder.
