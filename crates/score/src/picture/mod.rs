@@ -9,11 +9,13 @@ mod font;
 mod line_chart;
 mod piano_roll;
 mod raster;
+mod rolls;
 
 pub use drawing::{Color, Drawing};
 pub use drum_grid::drum_grid;
 pub use line_chart::{Line, LineChart, line_chart};
 pub use piano_roll::piano_roll;
+pub use rolls::piano_rolls;
 
 use crate::{DrumPattern, Result, Score};
 

@@ -3,12 +3,12 @@
 use super::drawing::{Anchor, Color, Drawing};
 use crate::{Meter, Score, Tick};
 
-const PAPER: Color = Color(252, 251, 248);
-const WHITE_KEY: Color = Color(248, 246, 241);
-const BLACK_KEY: Color = Color(239, 236, 228);
-const INK: Color = Color(43, 45, 66);
+pub(super) const PAPER: Color = Color(252, 251, 248);
+pub(super) const WHITE_KEY: Color = Color(248, 246, 241);
+pub(super) const BLACK_KEY: Color = Color(239, 236, 228);
+pub(super) const INK: Color = Color(43, 45, 66);
 const BEAT_LINE: Color = Color(228, 225, 217);
-const BAR_LINE: Color = Color(170, 166, 158);
+pub(super) const BAR_LINE: Color = Color(170, 166, 158);
 
 const ROW: f64 = 8.0;
 const MARGIN: f64 = 20.0;
@@ -21,7 +21,7 @@ const NARROWEST: f64 = 480.0;
 /// Pitches shown at least, so that a single note isn't a giant.
 const FEWEST_ROWS: u8 = 14;
 
-const HUES: [Color; 8] = [
+pub(super) const HUES: [Color; 8] = [
     Color(38, 84, 160),
     Color(200, 80, 30),
     Color(20, 130, 110),
