@@ -12,9 +12,14 @@ use sha2::{Digest, Sha256};
 use crate::family::Made;
 use crate::{Code, Config, Fault};
 
+mod disk;
 mod frame;
+mod memory;
 
-/// A cache of results: in memory, or in Redis for many machines.
+use disk::Disk;
+use memory::Memory;
+
+/// A cache of results: in memory, in a folder that outlives the process, or in Redis for many machines.
 pub struct Cache {
     store: Store,
     hits: AtomicU64,
@@ -24,6 +29,7 @@ pub struct Cache {
 enum Store {
     Off,
     Memory(ArcSwap<Memory>),
+    Disk(ArcSwap<Disk>),
     #[cfg(feature = "redis")]
     Redis {
         redis: Redis,
@@ -31,23 +37,18 @@ enum Store {
     },
 }
 
-type Frames = moka::sync::Cache<String, Arc<[u8]>>;
-
-struct Memory {
-    frames: Frames,
-    limits: Limits,
-}
-
 #[derive(Clone, Copy, PartialEq)]
 struct Limits {
     bytes: u64,
+    entries: u64,
     ttl: Duration,
 }
 
 impl Limits {
     fn of(config: &Config) -> Limits {
         let ttl = Duration::try_from_secs_f64(config.cache.ttl).unwrap_or(Duration::ZERO);
-        Limits { bytes: config.cache.max_mb.saturating_mul(1 << 20), ttl }
+        let bytes = config.cache.max_mb.saturating_mul(1 << 20);
+        Limits { bytes, entries: config.cache.max_entries, ttl }
     }
 
     /// One result may not push out most others.
@@ -55,16 +56,19 @@ impl Limits {
         frame.len() as u64 <= self.bytes / 8
     }
 
-    fn memory(self) -> Memory {
-        let weigh = |key: &String, frame: &Arc<[u8]>| {
-            u32::try_from(key.len() + frame.len() + 128).unwrap_or(u32::MAX)
-        };
-        let frames = moka::sync::Cache::builder()
-            .max_capacity(self.bytes)
-            .weigher(weigh)
-            .time_to_live(self.ttl)
-            .build();
-        Memory { frames, limits: self }
+    /// What each result counts at least, so that their number is bounded where their bytes are.
+    fn share(self) -> u64 {
+        (self.bytes / self.entries.max(1)).max(1)
+    }
+
+    /// What all results count at most.
+    fn capacity(self) -> u64 {
+        self.share().saturating_mul(self.entries).min(self.bytes)
+    }
+
+    /// What a result of `bytes` counts.
+    fn weight(self, bytes: u64) -> u32 {
+        u32::try_from(self.share().max(bytes)).unwrap_or(u32::MAX)
     }
 }
 
@@ -98,7 +102,8 @@ impl Cache {
         let limits = Limits::of(config);
         let store = match config.cache.store.as_str() {
             "off" => Store::Off,
-            "memory" => Store::Memory(ArcSwap::from_pointee(limits.memory())),
+            "memory" => Store::Memory(ArcSwap::from_pointee(Memory::new(limits))),
+            "disk" => Store::Disk(ArcSwap::from_pointee(open_disk(config, limits)?)),
             #[cfg(feature = "redis")]
             "redis" => {
                 let redis = config.queue.redis(partita_queue::Limits::default()).await?;
@@ -116,10 +121,14 @@ impl Cache {
     pub fn reconfigure(&self, config: &Config) {
         let new = Limits::of(config);
         match &self.store {
-            Store::Memory(memory) if memory.load().limits != new => memory.store(Arc::new(new.memory())),
+            Store::Memory(memory) if memory.load().limits != new => memory.store(Arc::new(Memory::new(new))),
+            Store::Disk(disk) if disk.load().limits != new => match open_disk(config, new) {
+                Ok(opened) => disk.store(Arc::new(opened)),
+                Err(fault) => tracing::warn!(%fault, "the cache keeps its limits"),
+            },
             #[cfg(feature = "redis")]
             Store::Redis { limits, .. } => limits.store(Arc::new(new)),
-            Store::Off | Store::Memory(_) => {}
+            Store::Off | Store::Memory(_) | Store::Disk(_) => {}
         }
     }
 
@@ -127,7 +136,8 @@ impl Cache {
     pub async fn get(&self, key: &str) -> Option<Made> {
         let made = match &self.store {
             Store::Off => return None,
-            Store::Memory(memory) => memory.load().frames.get(key).and_then(|frame| frame::read(&frame)),
+            Store::Memory(memory) => memory.load().get(key).and_then(|frame| frame::read(&frame)),
+            Store::Disk(disk) => disk.load().get(key).and_then(|frame| frame::read(&frame)),
             #[cfg(feature = "redis")]
             Store::Redis { redis, .. } => match tokio::time::timeout(PATIENCE, redis.cache_get(key)).await {
                 Ok(Ok(frame)) => frame.and_then(|frame| frame::read(&frame)),
@@ -150,15 +160,23 @@ impl Cache {
             Store::Memory(memory) => {
                 let memory = memory.load();
                 if let Some(frame) = frame::write(made).filter(|frame| memory.limits.takes(frame)) {
-                    memory.frames.insert(key.to_owned(), frame.into());
+                    memory.put(key, frame);
+                }
+            }
+            Store::Disk(disk) => {
+                let disk = disk.load();
+                let Some(frame) = frame::write(made).filter(|frame| disk.limits.takes(frame)) else { return };
+                if let Err(error) = disk.put(key, &frame) {
+                    tracing::debug!(%error, "the cache cannot be written");
                 }
             }
             #[cfg(feature = "redis")]
             Store::Redis { redis, limits } => {
                 let limits = **limits.load();
                 let Some(frame) = frame::write(made).filter(|frame| limits.takes(frame)) else { return };
-                let put =
-                    tokio::time::timeout(PATIENCE, redis.cache_put(key, &frame, limits.ttl, limits.bytes));
+                let Limits { bytes, entries, ttl } = limits;
+                let bounds = partita_queue::redis::CacheBounds { bytes, entries, ttl };
+                let put = tokio::time::timeout(PATIENCE, redis.cache_put(key, &frame, bounds));
                 if let Ok(Err(error)) = put.await {
                     tracing::debug!(%error, "the cache cannot be written");
                 }
@@ -166,14 +184,11 @@ impl Cache {
         }
     }
 
-    /// Bytes held in memory.
+    /// Bytes held by this process, in memory or in files.
     pub fn bytes(&self) -> u64 {
         match &self.store {
-            Store::Memory(memory) => {
-                let memory = memory.load();
-                memory.frames.run_pending_tasks();
-                memory.frames.weighted_size()
-            }
+            Store::Memory(memory) => memory.load().bytes(),
+            Store::Disk(disk) => disk.load().bytes(),
             #[cfg(feature = "redis")]
             Store::Redis { .. } => 0,
             Store::Off => 0,
@@ -184,6 +199,15 @@ impl Cache {
     pub fn counts(&self) -> (u64, u64) {
         (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
     }
+}
+
+fn open_disk(config: &Config, limits: Limits) -> Result<Disk, Fault> {
+    let folder = config.data_dir().join("cache");
+    let unusable = |error| {
+        let message = format!("cache.store disk cannot use {}: {error}", folder.display());
+        Fault::new(Code::Internal, message)
+    };
+    Disk::open(&folder, limits).map_err(unusable)
 }
 
 /// With the keys of all maps in order, whatever order they are kept in.

@@ -178,10 +178,12 @@ pub struct Profile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
-    /// `memory`, `redis` (where the queue is) or `off`. Restart.
+    /// `memory`, `disk` (files in `data_dir/cache`, kept over a restart), `redis` (where the queue is) or `off`. Restart.
     pub store: String,
-    /// MiB of results kept in memory, 1..=1048576.
+    /// MiB of results kept, 1..=1048576. The least recently used go first; in Redis the oldest.
     pub max_mb: u64,
+    /// How many results are kept in memory or on disk, 1..=1000000000.
+    pub max_entries: u64,
     /// Seconds a result is kept, 0.1..=31536000.
     pub ttl: f64,
 }
@@ -350,7 +352,7 @@ impl Default for Models {
 
 impl Default for Cache {
     fn default() -> Cache {
-        Cache { store: "memory".into(), max_mb: 64, ttl: 3600.0 }
+        Cache { store: "memory".into(), max_mb: 64, max_entries: 100_000, ttl: 3600.0 }
     }
 }
 

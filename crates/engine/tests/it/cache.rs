@@ -93,3 +93,65 @@ async fn a_cache_that_is_off_keeps_nothing() {
     assert_eq!(cache.get("a").await, None);
     assert_eq!((cache.counts(), cache.bytes()), ((0, 0), 0));
 }
+
+#[tokio::test]
+async fn the_number_of_results_is_bounded_and_the_least_recently_used_go_first() {
+    let mut config = Config::default();
+    (config.cache.max_mb, config.cache.max_entries) = (8, 3);
+    let folder = tempfile::tempdir().expect("a folder");
+    config.storage.data_dir = folder.path().to_owned();
+    for store in ["memory", "disk"] {
+        config.cache.store = store.into();
+        let cache = Cache::open(&config).await.expect("an empty cache");
+        for number in 0..3 {
+            cache.put(&key(number), &made(10)).await;
+        }
+        assert!(cache.get(&key(0)).await.is_some());
+        cache.put(&key(3), &made(10)).await;
+        cache.bytes();
+        let mut kept = vec![];
+        for number in 0..4 {
+            kept.push(cache.get(&key(number)).await.is_some());
+        }
+        assert_eq!(kept, [true, false, true, true], "{store}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path().join("cache")).expect("the folder").count(), 3);
+}
+
+#[tokio::test]
+async fn results_on_disk_outlive_the_process_and_damaged_ones_are_never_given() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = Config::default();
+    config.storage.data_dir = folder.path().to_owned();
+    config.cache.store = "disk".into();
+    let first = Cache::open(&config).await.expect("an empty cache");
+    first.put(&key(1), &made(1000)).await;
+    first.put(&key(2), &made(1000)).await;
+    first.put("../outside", &made(1000)).await;
+    drop(first);
+    let place = folder.path().join("cache");
+    let mut damaged = std::fs::read(place.join(key(2))).expect("the file");
+    *damaged.last_mut().expect("bytes") ^= 1;
+    std::fs::write(place.join(key(2)), damaged).expect("writable");
+    std::fs::write(place.join(key(3)), b"short").expect("writable");
+    std::fs::write(place.join("note.txt"), b"not ours").expect("writable");
+
+    let second = Cache::open(&config).await.expect("a cache with two results");
+    assert_eq!(second.get(&key(1)).await, Some(made(1000)));
+    assert_eq!(second.get(&key(2)).await, None);
+    assert_eq!(second.get(&key(3)).await, None);
+    assert!(!place.join(key(2)).exists());
+    assert!(place.join("note.txt").exists() && !folder.path().join("outside").exists());
+    assert_eq!(second.counts(), (1, 2));
+
+    config.cache.ttl = 0.1;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let third = Cache::open(&config).await.expect("a cache of old results");
+    assert_eq!(third.get(&key(1)).await, None);
+    assert!(!place.join(key(1)).exists(), "what is too old is removed");
+}
+
+/// The name of a result, as [`Cache::key`] makes them.
+fn key(number: u8) -> String {
+    format!("{number:064x}")
+}

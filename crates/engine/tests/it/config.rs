@@ -207,7 +207,7 @@ fn what_is_no_yaml_is_told_with_its_place() {
 #[test]
 fn words_of_one_kind_are_enforced() {
     let cases = [
-        ("cache.store", "disk", "memory, redis, off"),
+        ("cache.store", "paper", "memory, disk, redis, off"),
         ("models.precision", "f16", "int8, q4, f32"),
         ("auth.keys", "sometimes", "auto, always, never"),
         ("limits.on_failure", "ajar", "open, closed"),

@@ -56,6 +56,17 @@ use link::{Link, millis};
 /// Bytes that a cached value costs besides its own: its names and its places in the lists of the cache, about.
 pub const CACHE_ENTRY: u64 = 512;
 
+/// What a cache keeps at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheBounds {
+    /// Of all values together.
+    pub bytes: u64,
+    /// How many values, at least 1.
+    pub entries: u64,
+    /// How long a value is fresh.
+    pub ttl: Duration,
+}
+
 /// Jobs in Redis.
 pub struct Redis {
     link: Link,
@@ -127,21 +138,15 @@ impl Redis {
         self.link.run(&scripts::CACHE_GET, 1, fill).await
     }
 
-    /// Caches `bytes` for `ttl`, and drops what was not used for longest until all cached values together take at most
-    /// `max_total_bytes`, with [`CACHE_ENTRY`] bytes more for each. A value that is larger by itself is not kept.
+    /// Caches `bytes` for `bounds.ttl`, and drops what was not used for longest until all cached values are within the
+    /// bounds; each takes [`CACHE_ENTRY`] bytes more than it has. A value that is larger by itself is not kept.
     ///
     /// # Errors
     /// `Unavailable`, `NoSpace`.
-    pub async fn cache_put(
-        &self,
-        key: &str,
-        bytes: &[u8],
-        ttl: Duration,
-        max_total_bytes: u64,
-    ) -> Result<()> {
+    pub async fn cache_put(&self, key: &str, bytes: &[u8], bounds: CacheBounds) -> Result<()> {
         let fill = |call: &mut redis::ScriptInvocation<'_>| {
-            call.arg(key).arg(bytes).arg(millis(ttl).max(1)).arg(max_total_bytes.min(1 << 50));
-            call.arg(CACHE_ENTRY);
+            call.arg(key).arg(bytes).arg(millis(bounds.ttl).max(1)).arg(bounds.bytes.min(1 << 50));
+            call.arg(CACHE_ENTRY).arg(bounds.entries.clamp(1, 1 << 50));
         };
         let _kept: bool = self.link.run(&scripts::CACHE_PUT, 1, fill).await?;
         Ok(())

@@ -1,6 +1,8 @@
--- ARGV[3..]: key, value, how long it is fresh in ms, bytes of all values at most, bytes that each costs besides its own.
+-- ARGV[3..]: key, value, how long it is fresh in ms, bytes of all values at most, bytes that each costs besides its own,
+-- how many values at most.
 -- Returns whether the value was kept.
 local key, value, ttl, most, each = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local entries = tonumber(ARGV[8])
 local used, ends, sizes = base .. 'cache-used', base .. 'cache-ends', base .. 'cache-sizes'
 local bytes, time = #value + each, now()
 
@@ -27,7 +29,7 @@ redis.call('ZADD', ends, int(time + ttl), key)
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', int(time), 'LIMIT', 0, 1000)) do
   drop(old)
 end
-while tonumber(redis.call('GET', base .. 'cache-bytes')) > most do
+while tonumber(redis.call('GET', base .. 'cache-bytes')) > most or redis.call('ZCARD', used) > entries do
   -- The new value is the last of all.
   local old = redis.call('ZRANGE', used, 0, 0)[1]
   if not old then

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use partita_queue::rate::Quota;
-use partita_queue::redis::Redis;
+use partita_queue::redis::{CacheBounds, Redis};
 use partita_queue::{Error, EventKind, Lane, Limits, Outcome, Queue, State};
 use serde_json::json;
 
@@ -128,7 +128,8 @@ fn a_full_server_refuses_new_jobs_and_ends_old_ones() {
         let set = async |bytes: &str| server.ask::<String>(&["CONFIG", "SET", "maxmemory", bytes]).await;
         set("1").await;
         suite::refused(&*queue, new_job(), |error| matches!(error, Error::NoSpace(_))).await;
-        assert!(queue.cache_put("key", b"value", Duration::from_secs(1), 1 << 20).await.is_err());
+        let bounds = CacheBounds { bytes: 1 << 20, entries: 10, ttl: Duration::from_secs(1) };
+        assert!(queue.cache_put("key", b"value", bounds).await.is_err());
         let stats = queue.stats().await.expect("counting works");
         assert_eq!((stats.queued[&Lane::Generation], stats.running[&Lane::Generation]), (1, 1));
         assert!(finish(&*queue, &first, complete()).await);

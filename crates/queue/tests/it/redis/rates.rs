@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use partita_queue::rate::{Quota, RateLimiter, Rates, decide};
-use partita_queue::redis::CACHE_ENTRY;
+use partita_queue::redis::{CACHE_ENTRY, CacheBounds};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -87,9 +87,10 @@ fn what_is_cached_comes_back_until_its_time_is_up() {
         let queue = names.connect(limits()).await;
         let bytes: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
         assert_eq!(queue.cache_get("large").await.expect("reading works"), None);
-        queue.cache_put("large", &bytes, Duration::from_secs(60), LARGE).await.expect("storing works");
+        let bounds = |ttl| CacheBounds { bytes: LARGE, entries: 10, ttl };
+        queue.cache_put("large", &bytes, bounds(Duration::from_secs(60))).await.expect("storing works");
         assert!(queue.cache_get("large").await.expect("reading works") == Some(bytes));
-        queue.cache_put("short", b"x", Duration::from_millis(1), LARGE).await.expect("storing works");
+        queue.cache_put("short", b"x", bounds(Duration::from_millis(1))).await.expect("storing works");
         pause(20).await;
         assert_eq!(queue.cache_get("short").await.expect("reading works"), None);
     });
@@ -103,7 +104,10 @@ fn a_cache_keeps_its_bounds_and_what_is_used() {
         let (long, value) = (Duration::from_secs(60), vec![7; 10_000]);
         let most = 4 * (10_000 + CACHE_ENTRY);
         let put = async |key: &str, value: &[u8], ttl| {
-            queue.cache_put(key, value, ttl, most).await.expect("storing works");
+            queue
+                .cache_put(key, value, CacheBounds { bytes: most, entries: 100, ttl })
+                .await
+                .expect("storing works");
         };
         let has = async |key: &str| queue.cache_get(key).await.expect("reading works").is_some();
         for key in ["a", "b", "c", "d"] {
@@ -133,5 +137,8 @@ fn a_cache_keeps_its_bounds_and_what_is_used() {
         put("g", b"", long).await;
         assert_eq!(bytes().await, 10_000 + 2 * CACHE_ENTRY);
         assert!(has("e").await && has("g").await);
+        let two = CacheBounds { bytes: most, entries: 2, ttl: long };
+        queue.cache_put("h", b"", two).await.expect("storing works");
+        assert!(!has("e").await && has("g").await && has("h").await, "their number is bounded too");
     });
 }
