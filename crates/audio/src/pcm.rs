@@ -40,6 +40,14 @@ impl Pcm {
         Self { sample_rate: self.sample_rate, channels: vec![(0..frames).map(mean).collect()] }
     }
 
+    /// Turns a sound that goes beyond full scale down as a whole, so that nothing of it is cut off.
+    pub fn fit(&mut self) {
+        let peak = self.peak();
+        if peak > 1.0 {
+            self.scale(1.0 / peak);
+        }
+    }
+
     /// Multiplies every sample by `gain`.
     pub fn scale(&mut self, gain: f32) {
         for sample in self.channels.iter_mut().flatten() {

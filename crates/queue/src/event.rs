@@ -22,6 +22,8 @@ pub enum EventKind {
     Progress,
     /// `{variation, bar, from_beat, notes}`
     Notes,
+    /// `{variation, seq, codec, sample_rate, channels, b64}`
+    Audio,
     /// `{message}`
     Log,
     /// The buffer no longer holds what was asked for; the job as it stands is the answer. Has no sequence of its own:
@@ -39,6 +41,7 @@ impl EventKind {
             EventKind::Started => "started",
             EventKind::Progress => "progress",
             EventKind::Notes => "notes",
+            EventKind::Audio => "audio",
             EventKind::Log => "log",
             EventKind::Reset => "reset",
             EventKind::Complete => "complete",

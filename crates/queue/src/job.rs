@@ -21,16 +21,19 @@ pub enum Lane {
     Generation,
     /// Large batches and whatever takes minutes.
     Heavy,
+    /// Models that make sound: minutes too, and steps that they share among themselves.
+    Audio,
 }
 
 impl Lane {
-    pub const ALL: [Lane; 3] = [Lane::Midi, Lane::Generation, Lane::Heavy];
+    pub const ALL: [Lane; 4] = [Lane::Midi, Lane::Generation, Lane::Heavy, Lane::Audio];
 
     pub fn name(self) -> &'static str {
         match self {
             Lane::Midi => "midi",
             Lane::Generation => "generation",
             Lane::Heavy => "heavy",
+            Lane::Audio => "audio",
         }
     }
 }
@@ -46,7 +49,7 @@ impl FromStr for Lane {
 
     fn from_str(text: &str) -> Result<Lane, String> {
         let lane = Lane::ALL.into_iter().find(|lane| lane.name() == text);
-        lane.ok_or_else(|| format!("lane must be midi, generation or heavy, got {text:?}"))
+        lane.ok_or_else(|| format!("lane must be midi, generation, heavy or audio, got {text:?}"))
     }
 }
 

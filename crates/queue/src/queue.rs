@@ -35,7 +35,12 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            queued: BTreeMap::from([(Lane::Midi, 1000), (Lane::Generation, 1000), (Lane::Heavy, 100)]),
+            queued: BTreeMap::from([
+                (Lane::Midi, 1000),
+                (Lane::Generation, 1000),
+                (Lane::Heavy, 100),
+                (Lane::Audio, 100),
+            ]),
             per_owner: None,
             visibility: Duration::from_secs(30),
             idempotency: Duration::from_secs(24 * 3600),

@@ -80,11 +80,11 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Cache {
     /// The key of a result: SHA-256 over the model's fingerprint (see `Registry::fingerprint`), verb and the complete
-    /// request (without what only the queue reads).
+    /// request (without what only the queue and listeners read).
     pub fn key(model: &str, request: &crate::Request) -> String {
         let mut value = serde_json::to_value(request).expect("a request is plain data");
         if let Some(body) = value["body"].as_object_mut() {
-            for field in ["custom_id", "priority", "timeout", "webhook"] {
+            for field in ["custom_id", "priority", "timeout", "webhook", "stream"] {
                 body.remove(field);
             }
         }

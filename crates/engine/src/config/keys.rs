@@ -55,6 +55,8 @@ pub(super) const KEYS: &[Key] = &[
     key("lanes.generation.max_queued", Rule::Integer(0, MANY)),
     key("lanes.heavy.workers", Rule::Integer(0, 256)),
     key("lanes.heavy.max_queued", Rule::Integer(0, MANY)),
+    key("lanes.audio.workers", Rule::Integer(0, 256)),
+    key("lanes.audio.max_queued", Rule::Integer(0, MANY)),
     key("models.dir", Rule::Text(rule::ANY)),
     key("models.max_loaded", Rule::Integer(1, 1000)),
     key("models.memory_mb", Rule::Integer(1, 16_777_216)),

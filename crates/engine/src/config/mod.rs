@@ -118,6 +118,8 @@ pub struct Lanes {
     pub generation: Lane,
     /// Large batches.
     pub heavy: Lane,
+    /// Models that make sound; tasks at work share their steps.
+    pub audio: Lane,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -332,6 +334,7 @@ impl Default for Lanes {
             midi: Lane { workers: 2, max_queued: 1000 },
             generation: Lane { workers: 32, max_queued: 1000 },
             heavy: Lane { workers: 1, max_queued: 100 },
+            audio: Lane { workers: 4, max_queued: 100 },
         }
     }
 }

@@ -255,6 +255,7 @@ pub(super) fn lane_of(config: &Config, lane: Lane) -> &crate::config::Lane {
         Lane::Midi => &config.lanes.midi,
         Lane::Generation => &config.lanes.generation,
         Lane::Heavy => &config.lanes.heavy,
+        Lane::Audio => &config.lanes.audio,
     }
 }
 

@@ -104,7 +104,12 @@ pub(crate) fn units(request: &Value) -> f64 {
 }
 
 fn bars(body: &Value) -> f64 {
+    /// A second of generated sound is about as much work as so many bars of drums.
+    const SOUND: f64 = 20.0;
     let variations = body["variations"].as_f64().unwrap_or(1.0).max(1.0);
+    if let Some(seconds) = body["seconds"].as_f64() {
+        return seconds.max(1.0) * SOUND * variations;
+    }
     let bars = match &body["bars"] {
         Value::Number(bars) => bars.as_f64().unwrap_or(4.0),
         Value::Array(range) => {
@@ -171,6 +176,7 @@ mod tests {
         assert_eq!(units(json!({"bars": 8, "variations": 3})), 24.0);
         assert_eq!(units(json!({"bars": [3, 4]})), 2.0);
         assert_eq!(units(json!({"bars": [9, 4]})), 1.0);
+        assert_eq!(units(json!({"seconds": 1.5, "variations": 2})), 60.0);
         assert_eq!(units(json!({})), 4.0);
         assert_eq!(units(json!({"requests": [{"bars": 8}, {"bars": 2, "variations": 2}]})), 12.0);
         assert_eq!(super::units(&json!(null)), 4.0);

@@ -105,7 +105,7 @@ async fn warm(core: Arc<Core>) {
     let mut pause = std::time::Duration::from_secs(1);
     loop {
         let config = core.live.get();
-        let plays = core.width(Lane::Generation) + core.width(Lane::Heavy) > 0;
+        let plays = Lane::ALL.into_iter().any(|lane| lane != Lane::Midi && core.width(lane) > 0);
         let is_loaded = !plays || {
             let core = core.clone();
             let load = move || {

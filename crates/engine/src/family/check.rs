@@ -7,9 +7,9 @@ use partita_queue::Lane;
 
 use super::limits::{Size, Tally};
 use super::model::Kind;
-use super::{Checked, Description, drums};
+use super::{Checked, Description, Sampling, drums, musicgen};
 use crate::request::fields::{self, Offer};
-use crate::request::groups::Modelled;
+use crate::request::groups::{Modelled, Sampled};
 use crate::request::input::{self, Music};
 use crate::request::problems::{Problems, text};
 use crate::request::{Batch, FileFormat, Generate, Input, Render};
@@ -37,6 +37,9 @@ pub trait Catalogue {
     /// # Errors
     /// `UnknownModel`, `ModelBroken`.
     fn describe(&self, name: &str) -> Result<Description, Fault>;
+
+    /// Name of the model that makes sound from words when none is asked for; it need not be there.
+    fn sound(&self) -> String;
 }
 
 impl Catalogue for Registry {
@@ -46,6 +49,10 @@ impl Catalogue for Registry {
 
     fn describe(&self, name: &str) -> Result<Description, Fault> {
         Registry::describe(self, name)
+    }
+
+    fn sound(&self) -> String {
+        Registry::sound(self)
     }
 }
 
@@ -94,6 +101,10 @@ pub fn check_with(
             if let Some(chosen) = check.choose(catalogue, "generate", request.model.as_ref(), words)? {
                 match &chosen.description.kind {
                     Kind::Drums(kind) => drums::check::generate(request, &chosen, kind, &mut check),
+                    Kind::MusicGen(_) => {
+                        lane = Lane::Audio;
+                        musicgen::check::generate(request, &chosen, &mut check);
+                    }
                 }
                 model = chosen.name;
             }
@@ -102,10 +113,8 @@ pub fn check_with(
             fields::ordered(&request.ordered(), &mut check.problems);
             let music = check.input(&mut request.input, &mut inputs);
             if let Some(chosen) = check.choose(catalogue, "continue", request.model.as_ref(), None)? {
-                match &chosen.description.kind {
-                    Kind::Drums(kind) => {
-                        drums::check::continue_(request, music.as_ref(), &chosen, kind, &mut check);
-                    }
+                if let Kind::Drums(kind) = &chosen.description.kind {
+                    drums::check::continue_(request, music.as_ref(), &chosen, kind, &mut check);
                 }
                 model = chosen.name;
             }
@@ -114,10 +123,8 @@ pub fn check_with(
             fields::ordered(&request.ordered(), &mut check.problems);
             let music = check.input(&mut request.input, &mut inputs);
             if let Some(chosen) = check.choose(catalogue, "infill", request.model.as_ref(), None)? {
-                match &chosen.description.kind {
-                    Kind::Drums(kind) => {
-                        drums::check::infill(request, music.as_ref(), &chosen, kind, &mut check);
-                    }
+                if let Kind::Drums(kind) = &chosen.description.kind {
+                    drums::check::infill(request, music.as_ref(), &chosen, kind, &mut check);
                 }
                 model = chosen.name;
             }
@@ -126,10 +133,8 @@ pub fn check_with(
             fields::ordered(&request.ordered(), &mut check.problems);
             let music = check.input(&mut request.input, &mut inputs);
             if let Some(chosen) = check.choose(catalogue, "humanize", request.model.as_ref(), None)? {
-                match &chosen.description.kind {
-                    Kind::Drums(kind) => {
-                        drums::check::humanize(request, music.as_ref(), &chosen, kind, &mut check);
-                    }
+                if let Kind::Drums(kind) = &chosen.description.kind {
+                    drums::check::humanize(request, music.as_ref(), &chosen, kind, &mut check);
                 }
                 model = chosen.name;
             }
@@ -146,11 +151,15 @@ pub fn check_with(
             check.input(&mut request.input, &mut inputs);
         }
         Request::Batch(request) => {
-            if request.requests.len() > SMALL_BATCH {
-                lane = Lane::Heavy;
-            }
             fields::ordered(&request.ordered(), &mut check.problems);
-            model = batch(request, catalogue, &mut check)?;
+            let is_large = request.requests.len() > SMALL_BATCH;
+            let chosen = batch(request, catalogue, &mut check)?;
+            lane = match &chosen {
+                Some(chosen) if chosen.description.makes_sound() => Lane::Audio,
+                _ if is_large => Lane::Heavy,
+                _ => Lane::Generation,
+            };
+            model = chosen.map_or_else(String::new, |chosen| chosen.name);
         }
     }
     check.problems.finish()?;
@@ -173,7 +182,7 @@ impl Check<'_> {
         }
     }
 
-    /// The model that answers; `None` after a problem. `words`: a field that only models of audio read.
+    /// The model that answers; `None` after a problem. `words`: a field that only models that make sound read.
     fn choose(
         &mut self,
         catalogue: &dyn Catalogue,
@@ -181,25 +190,19 @@ impl Check<'_> {
         asked: Option<&String>,
         words: Option<&'static str>,
     ) -> Result<Option<Chosen>, Fault> {
-        if let (None, Some(field)) = (asked, words) {
-            let why =
-                "no model that makes audio is installed; leave it out for drums, with style, bars and tempo";
-            self.problems.say(Code::InvalidRequest, field, format!("cannot be used: {why}"), None);
-            return Ok(None);
-        }
         if let Some(name) = asked.filter(|name| name.len() > LONGEST_NAME) {
             self.problems.add("model", &format!("at most {LONGEST_NAME} characters"), name.chars().count());
             return Ok(None);
         }
-        let name = asked.map_or(DEFAULT_DRUMMER, String::as_str);
-        let described = catalogue.resolve(name, draw()).and_then(|name| {
+        let name = asked.cloned().unwrap_or_else(|| usual(words, catalogue));
+        let described = catalogue.resolve(&name, draw()).and_then(|name| {
             let description = catalogue.describe(&name)?;
             Ok(Chosen { name, description })
         });
         let chosen = described.map_err(|mut fault| {
-            if fault.errors.is_empty() && asked.is_some() {
+            if let Some(field) = asked.map(|_| "model").or(words).filter(|_| fault.errors.is_empty()) {
                 let detail = fault.message.clone();
-                fault.errors.push(Problem { pointer: self.problems.pointer("model"), detail, allowed: None });
+                fault.errors.push(Problem { pointer: self.problems.pointer(field), detail, allowed: None });
             }
             fault
         })?;
@@ -211,12 +214,24 @@ impl Check<'_> {
     }
 }
 
-/// The field of a request that only models of audio read, if it is there.
+/// The field of a request that only models that make sound read, if it is there.
 fn words(request: &Generate) -> Option<&'static str> {
-    match (&request.prompt, &request.duration) {
-        (Some(_), _) => Some("prompt"),
-        (None, Some(_)) => Some("duration"),
-        (None, None) => None,
+    let given = [
+        ("prompt", request.prompt.is_some()),
+        ("seconds", request.seconds.is_some()),
+        ("negative", request.negative.is_some()),
+        ("guidance", request.guidance.is_some()),
+        ("mood", request.mood.is_some()),
+        ("instruments", request.instruments.is_some()),
+    ];
+    given.into_iter().find(|(_, is_given)| *is_given).map(|(field, _)| field)
+}
+
+/// The model that answers when none is asked for. `words`: what [`words`] found.
+fn usual(words: Option<&str>, catalogue: &dyn Catalogue) -> String {
+    match words {
+        Some(_) => catalogue.sound(),
+        None => DEFAULT_DRUMMER.to_owned(),
     }
 }
 
@@ -224,7 +239,7 @@ fn render(request: &mut Render, music: Option<&Music>, check: &mut Check) {
     let offer = Offer { format: None, files: &[FileFormat::Wav], sound: "acoustic", has_tokens: false };
     fields::delivered(&mut request.delivered(), &offer, &mut check.problems);
     if request.files.as_ref().is_some_and(Vec::is_empty) {
-        check.problems.add("files", "at least one of mid, wav, json, svg and png", "none");
+        check.problems.add("files", "at least one of mid, wav, flac, ogg, json, svg and png", "none");
     }
     let loudness = *request.loudness.get_or_insert(-14.0);
     check.problems.real("loudness", "-40..=-6", |value| (-40.0..=-6.0).contains(&value), Some(loudness));
@@ -245,18 +260,20 @@ pub(crate) fn sounds(music: &Music, files: &[FileFormat], sample_rate: u32, prob
     Tally::default().add(&size, files, 1, sample_rate, problems);
 }
 
-/// Checks every request of a batch; returns the model that plays them all.
-fn batch(batch: &mut Batch, catalogue: &dyn Catalogue, check: &mut Check) -> Result<String, Fault> {
+/// Checks every request of a batch; returns the model that plays them all, `None` after a problem.
+fn batch(batch: &mut Batch, catalogue: &dyn Catalogue, check: &mut Check) -> Result<Option<Chosen>, Fault> {
     let most = check.config.limits.max_batch;
     if !(1..=most).contains(&batch.requests.len()) {
         check.problems.add("requests", &format!("1..={most} requests"), batch.requests.len());
-        return Ok(String::new());
+        return Ok(None);
     }
     batch.jsonl.get_or_insert(false);
     let mut chosen: Option<Chosen> = None;
     let mut bars = 0;
     let mut ids: HashMap<String, usize> = HashMap::new();
-    let first = batch.requests[0].model.clone().unwrap_or_else(|| DEFAULT_DRUMMER.into());
+    let asked_of =
+        |request: &Generate| request.model.clone().unwrap_or_else(|| usual(words(request), catalogue));
+    let first = asked_of(&batch.requests[0]);
     for (index, request) in batch.requests.iter_mut().enumerate() {
         check.problems.enter(format!("/requests/{index}"));
         let ordered = request.ordered();
@@ -276,23 +293,24 @@ fn batch(batch: &mut Batch, catalogue: &dyn Catalogue, check: &mut Check) -> Res
             let detail = format!("must be its own, got that of request {earlier}");
             check.problems.say(Code::InvalidRequest, "custom_id", detail, None);
         }
-        let words = words(request);
-        if request.model.is_none() && words.is_some() {
-            check.choose(catalogue, "generate", None, words)?;
-            continue;
-        }
-        let asked = request.model.as_deref().unwrap_or(DEFAULT_DRUMMER);
+        let asked = asked_of(request);
         if asked != first {
             let allowed = format!("{}, that of the first request", text(&first));
-            check.problems.add("model", &allowed, text(asked));
+            check.problems.add("model", &allowed, text(&asked));
             continue;
         }
         if chosen.is_none() {
-            chosen = check.choose(catalogue, "generate", request.model.as_ref(), None)?;
+            chosen = check.choose(catalogue, "generate", request.model.as_ref(), words(request))?;
         }
         let Some(chosen) = &chosen else { break };
         match &chosen.description.kind {
             Kind::Drums(kind) => drums::check::generate(request, chosen, kind, check),
+            Kind::MusicGen(_) => {
+                let listens = request.stream == Some(true);
+                check.problems.useless("stream", listens, "a batch tells no samples");
+                musicgen::check::generate(request, chosen, check);
+                continue;
+            }
         }
         let takes = request.variations.unwrap_or(1).min(64) as u64;
         bars += u64::from(request.bars.unwrap_or(1).min(32)) * takes;
@@ -302,7 +320,30 @@ fn batch(batch: &mut Batch, catalogue: &dyn Catalogue, check: &mut Check) -> Res
         let allowed = format!("at most {MOST_BATCH_BARS} bars, all variations together");
         check.problems.add("requests", &allowed, bars);
     }
-    Ok(chosen.map_or_else(String::new, |chosen| chosen.name))
+    Ok(chosen)
+}
+
+/// Checks how tokens are drawn, and fills in what the profile or the model's `usual` settings say.
+pub(crate) fn drawn(fields: &mut Sampled, usual: Sampling, check: &mut Check) {
+    let problems = &mut check.problems;
+    let profile = match fields.profile.take() {
+        None => None,
+        Some(name) => {
+            let found = check.config.profiles.get(&name);
+            if found.is_none() {
+                let names: Vec<&str> = check.config.profiles.keys().map(String::as_str).collect();
+                problems.add("profile", &fields::one_of(&names), text(&name));
+            }
+            found
+        }
+    };
+    let profile = profile.cloned().unwrap_or_default();
+    let temperature = fields.temperature.get_or_insert(profile.temperature.unwrap_or(usual.temperature));
+    problems.real("temperature", "(0, 4]", |value| value > 0.0 && value <= 4.0, Some(*temperature));
+    let top_k = fields.top_k.get_or_insert(profile.top_k.unwrap_or(usual.top_k));
+    problems.whole("top_k", 0..=100_000, Some(*top_k));
+    let top_p = fields.top_p.get_or_insert(profile.top_p.unwrap_or(usual.top_p));
+    problems.real("top_p", "(0, 1]", |value| value > 0.0 && value <= 1.0, Some(*top_p));
 }
 
 /// Fills in the model and the seed.

@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use partita_audio::{Kit, RenderOptions, Voice, WavFormat};
+use partita_audio::wav::wav_bytes_until;
+use partita_audio::{Kit, Pcm, RenderOptions, Voice, WavFormat, flac_bytes_until, opus_bytes_until};
 use partita_score::{DrumPattern, Score, midi, picture};
 use serde_json::json;
 
@@ -89,7 +90,7 @@ pub(crate) fn deliver(
     for (variation, piece) in pieces.into_iter().enumerate() {
         let notes = notes_of(&piece.score);
         for format in &wanted.files {
-            let stage = if *format == FileFormat::Wav { "render" } else { "export" };
+            let stage = if format.is_sound() { "render" } else { "export" };
             let fraction = from + (1.0 - from) * step as f64 / steps.max(1) as f64;
             let mut ask = || report.progress(stage, fraction, step, steps).is_break();
             if ask() {
@@ -160,7 +161,9 @@ fn encode(
     };
     Ok(match format {
         FileFormat::Mid => ("mid", "audio/midi", midi_bytes(piece)),
-        FileFormat::Wav => ("wav", "audio/wav", wav(&piece.score, wanted, stop)?),
+        FileFormat::Wav => ("wav", "audio/wav", sound(&piece.score, wanted, stop, &wav)?),
+        FileFormat::Flac => ("flac", "audio/flac", sound(&piece.score, wanted, stop, &flac_bytes_until)?),
+        FileFormat::Ogg => ("ogg", "audio/ogg", sound(&piece.score, wanted, stop, &ogg)?),
         FileFormat::Json => {
             let object = json!({
                 "seed": frame.seed,
@@ -179,7 +182,23 @@ fn encode(
     })
 }
 
-fn wav(score: &Score, wanted: &Wanted, stop: &mut dyn FnMut() -> bool) -> Result<Vec<u8>, Fault> {
+/// Makes a file of samples.
+type Encode<'a> = &'a dyn Fn(&Pcm, &dyn Fn() -> bool) -> Result<Vec<u8>, partita_audio::Error>;
+
+fn wav(pcm: &Pcm, stop: &dyn Fn() -> bool) -> Result<Vec<u8>, partita_audio::Error> {
+    wav_bytes_until(pcm, WavFormat::Int16, stop)
+}
+
+fn ogg(pcm: &Pcm, stop: &dyn Fn() -> bool) -> Result<Vec<u8>, partita_audio::Error> {
+    opus_bytes_until(pcm, None, stop)
+}
+
+fn sound(
+    score: &Score,
+    wanted: &Wanted,
+    stop: &mut dyn FnMut() -> bool,
+    encode: Encode,
+) -> Result<Vec<u8>, Fault> {
     let stop = RefCell::new(stop);
     let stop = || (*stop.borrow_mut())();
     let options = RenderOptions {
@@ -194,7 +213,7 @@ fn wav(score: &Score, wanted: &Wanted, stop: &mut dyn FnMut() -> bool) -> Result
         _ => unfit("files", &error),
     };
     let pcm = partita_audio::render_until(score, &options, &stop).map_err(failed)?;
-    partita_audio::wav::wav_bytes_until(&pcm, WavFormat::Int16, &stop).map_err(failed)
+    encode(&pcm, &stop).map_err(failed)
 }
 
 /// Something about one field that came to light only while it was worked on.

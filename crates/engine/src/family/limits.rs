@@ -10,6 +10,8 @@ use crate::request::problems::Problems;
 const MOST_FRAMES: f64 = 600.0 * 44_100.0;
 /// Frames of all sounds of a task.
 const MOST_FRAMES_IN_ALL: f64 = 3.0 * MOST_FRAMES;
+/// Seconds of sound that a task may generate, all clips together. Samples are f32, files have two bytes a sample.
+const MOST_SECONDS: f64 = 600.0;
 /// Bars of a picture.
 const MOST_BARS_DRAWN: u32 = 128;
 /// Notes of all takes of a task.
@@ -47,9 +49,21 @@ pub(crate) fn bars(score: &Score) -> u32 {
 pub(crate) struct Tally {
     frames: f64,
     notes: usize,
+    /// Of generated sound.
+    seconds: f64,
 }
 
 impl Tally {
+    /// Adds generated sound; tells when it is too much.
+    pub fn sound(&mut self, seconds: f64, problems: &mut Problems) {
+        let before = self.seconds;
+        self.seconds += seconds;
+        if self.seconds > MOST_SECONDS && before <= MOST_SECONDS {
+            let allowed = format!("at most {MOST_SECONDS} in all variations together");
+            problems.add("seconds", &allowed, self.seconds);
+        }
+    }
+
     /// Adds `takes` pieces of a size, each with its `files`; tells what is too much.
     pub fn add(
         &mut self,
@@ -61,16 +75,16 @@ impl Tally {
     ) {
         let mut too_much = |detail: String| problems.say(Code::InvalidRequest, "files", detail, None);
         let rate = f64::from(sample_rate.max(1));
-        if files.contains(&FileFormat::Wav) {
+        if files.iter().any(|file| file.is_sound()) {
             let one = (size.seconds + TAIL) * rate;
             let all = self.frames + one * takes as f64;
             let seconds = |frames: f64| (frames / rate).floor();
             if one > MOST_FRAMES {
                 let (most, got) = (seconds(MOST_FRAMES), (one / rate).ceil());
-                too_much(format!("must hold wav only for at most {most} seconds of music, got {got}"));
+                too_much(format!("must hold sound only for at most {most} seconds of music, got {got}"));
             } else if all > MOST_FRAMES_IN_ALL && self.frames <= MOST_FRAMES_IN_ALL {
                 let (most, got) = (seconds(MOST_FRAMES_IN_ALL), (all / rate).ceil());
-                too_much(format!("must hold wav only for at most {most} seconds in all takes, got {got}"));
+                too_much(format!("must hold sound only for at most {most} seconds in all takes, got {got}"));
             }
             self.frames = all;
         }

@@ -1,4 +1,4 @@
-//! Model families: what each can be asked for, and how it answers. A new family is a file here and a variant of
+//! Model families: what each can be asked for, and how it answers. A new family is a folder here and a variant of
 //! [`Model`]; routes, queues and registries do not change.
 
 use std::collections::HashMap;
@@ -13,11 +13,12 @@ mod drums;
 mod limits;
 mod midi;
 mod model;
+mod musicgen;
 mod style;
 
 pub use batch::{JSONL_NAME, jsonl};
 pub use check::{Catalogue, Given, check_with};
-pub use model::{Description, Model, ModelSource, compute, describe, describe_source};
+pub use model::{Description, Model, ModelSource, Stored, compute, describe, describe_source};
 pub use partita_models::drums::{Counts, Sampling};
 pub use style::StyleInfo;
 
@@ -63,8 +64,24 @@ pub trait Report: Send {
     /// A bar that will not change any more. `item`: of a batch. Times are beats from the start of the piece.
     fn notes(&mut self, item: Option<usize>, variation: usize, bar: u32, from_beat: f64, notes: Vec<Note>);
 
+    /// Samples that will not change any more. Told only where the request says that somebody listens.
+    fn sound(&mut self, _: Sound) {}
+
     /// What somebody changed of the sampling settings since the last call.
     fn sampling(&mut self) -> Option<Change>;
+}
+
+/// Samples of a clip, in the order they sound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sound {
+    pub variation: usize,
+    /// How many came before of this variation.
+    pub sequence: u64,
+    /// Hz
+    pub sample_rate: u32,
+    pub channels: usize,
+    /// 16 bit, little endian, channels in turn: those of a WAV file that is written as it comes.
+    pub samples: Vec<u8>,
 }
 
 /// New sampling settings; what is left out stays as the request has it.
@@ -141,18 +158,21 @@ pub fn play(
             let music = input::read(&request.input, inputs)?;
             match needed()? {
                 Model::Drums(model) => drums::play::continue_(model, request, &music, report),
+                other => Err(other.cannot("continue")),
             }
         }
         Request::Infill(request) => {
             let music = input::read(&request.input, inputs)?;
             match needed()? {
                 Model::Drums(model) => drums::play::infill(model, request, &music, report),
+                other => Err(other.cannot("infill")),
             }
         }
         Request::Humanize(request) => {
             let music = input::read(&request.input, inputs)?;
             match needed()? {
                 Model::Drums(model) => drums::play::humanize(model, request, &music, report),
+                other => Err(other.cannot("humanize")),
             }
         }
         Request::Render(request) => midi::render(request, &input::read(&request.input, inputs)?, report),
@@ -164,5 +184,6 @@ pub fn play(
 fn generate(model: &Model, request: &Generate, report: &mut dyn Report) -> Result<Made, Fault> {
     match model {
         Model::Drums(model) => drums::play::generate(model, request, report),
+        Model::MusicGen(model) => musicgen::play::generate(model, request, report),
     }
 }

@@ -1,14 +1,14 @@
 //! A model in memory, and what its `model.json` says of it before it is there.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use partita_kernels::Pool;
 use partita_models::drums::{Compute, Counts, DrumsConfig};
 use partita_nn::Precision;
 
-use super::drums;
+use super::{drums, musicgen};
 use crate::{Code, Fault};
 
 /// Larger weights are refused before they are read.
@@ -23,6 +23,18 @@ pub enum ModelSource<'a> {
     Bundled,
     /// A folder with `model.json` and `model.safetensors`.
     Folder(&'a Path),
+    /// A model of the store, in the layout it was published in.
+    Stored(&'a Stored),
+}
+
+/// Where a model of the store is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    pub folder: PathBuf,
+    /// Where its packed weights are kept.
+    pub packed: PathBuf,
+    /// Of the names and contents of all its files, hexadecimal.
+    pub sha256: String,
 }
 
 /// What a model says of itself, known without its weights.
@@ -41,6 +53,7 @@ pub struct Description {
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Drums(Arc<drums::kind::DrumsKind>),
+    MusicGen(Arc<musicgen::kind::MusicKind>),
 }
 
 impl Description {
@@ -48,7 +61,21 @@ impl Description {
     pub fn styles(&self) -> Vec<String> {
         match &self.kind {
             Kind::Drums(kind) => kind.names(),
+            Kind::MusicGen(_) => vec![],
         }
+    }
+
+    /// Bytes it takes in memory, where that is known before it is loaded.
+    pub(crate) fn memory(&self, precision: Precision) -> Option<u64> {
+        match &self.kind {
+            Kind::Drums(_) => None,
+            Kind::MusicGen(kind) => Some(kind.memory(precision)),
+        }
+    }
+
+    /// Whether it makes sound, from words.
+    pub(crate) fn makes_sound(&self) -> bool {
+        matches!(self.kind, Kind::MusicGen(_))
     }
 }
 
@@ -84,12 +111,23 @@ pub fn describe_source(name: &str, source: ModelSource) -> Result<Description, F
     match source {
         ModelSource::Bundled => describe(name, drums::BUNDLED_CONFIG),
         ModelSource::Folder(folder) => describe(name, &read(name, folder, "model.json", MAX_CONFIG)?),
+        ModelSource::Stored(stored) => {
+            let config = read(name, &stored.folder, "config.json", MAX_CONFIG)?;
+            let kind = musicgen::kind::MusicKind::new(name, &config, &stored.folder)?;
+            Ok(Description {
+                family: musicgen::FAMILY,
+                sha256: stored.sha256.clone(),
+                verbs: musicgen::VERBS,
+                kind: Kind::MusicGen(Arc::new(kind)),
+            })
+        }
     }
 }
 
 /// A model in memory. A new family is a variant.
 pub enum Model {
     Drums(drums::Model),
+    MusicGen(musicgen::Model),
 }
 
 impl Model {
@@ -100,15 +138,24 @@ impl Model {
     /// `ModelBroken` with what is wrong; never a path.
     pub fn load(name: &str, source: ModelSource, precision: Precision) -> Result<Model, Fault> {
         let description = describe_source(name, source)?;
-        let weights = match source {
-            ModelSource::Bundled => None,
-            ModelSource::Folder(folder) => Some((
-                read(name, folder, "model.json", MAX_CONFIG)?,
-                read(name, folder, "model.safetensors", MAX_WEIGHTS)?,
-            )),
-        };
-        match description.kind {
-            Kind::Drums(_) => drums::Model::load(name, weights, precision, description).map(Model::Drums),
+        match (&description.kind, source) {
+            (Kind::MusicGen(kind), ModelSource::Stored(stored)) => {
+                let kind = Arc::clone(kind);
+                musicgen::Model::load(name, stored, precision, &kind, description).map(Model::MusicGen)
+            }
+            (Kind::Drums(_), ModelSource::Bundled) => {
+                drums::Model::load(name, None, precision, description).map(Model::Drums)
+            }
+            (Kind::Drums(_), ModelSource::Folder(folder)) => {
+                let files = (
+                    read(name, folder, "model.json", MAX_CONFIG)?,
+                    read(name, folder, "model.safetensors", MAX_WEIGHTS)?,
+                );
+                drums::Model::load(name, Some(files), precision, description).map(Model::Drums)
+            }
+            (Kind::MusicGen(_), _) | (Kind::Drums(_), ModelSource::Stored(_)) => {
+                Err(broken(name, "is not where models of its family are kept"))
+            }
         }
     }
 
@@ -116,6 +163,7 @@ impl Model {
     pub fn memory_bytes(&self) -> u64 {
         match self {
             Model::Drums(model) => model.memory_bytes(),
+            Model::MusicGen(model) => model.memory_bytes(),
         }
     }
 
@@ -123,13 +171,20 @@ impl Model {
     pub fn counts(&self) -> Counts {
         match self {
             Model::Drums(model) => model.counts(),
+            Model::MusicGen(model) => model.counts(),
         }
     }
 
     pub fn description(&self) -> &Description {
         match self {
             Model::Drums(model) => model.description(),
+            Model::MusicGen(model) => model.description(),
         }
+    }
+
+    /// Why a verb that it does not have ends. Requests were checked, so this needs another model under the same name.
+    pub(crate) fn cannot(&self, verb: &str) -> Fault {
+        Fault::new(Code::InvalidRequest, format!("a model of the family {} cannot {verb}", self.family()))
     }
 
     /// `drums`, ...

@@ -38,6 +38,7 @@ impl Description {
     pub fn style_list(&self) -> Vec<StyleInfo> {
         match &self.kind {
             Kind::Drums(kind) => kind.all().iter().map(info).collect(),
+            Kind::MusicGen(_) => vec![],
         }
     }
 }

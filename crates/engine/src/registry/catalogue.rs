@@ -1,4 +1,4 @@
-//! Which models there are: the bundled ones and the subfolders of `models.dir`.
+//! Which models there are: the bundled ones, those of the store and the subfolders of `models.dir`.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -6,8 +6,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use sha2::{Digest, Sha256};
+
 use crate::config::is_name;
-use crate::family::{Description, ModelSource, describe_source};
+use crate::family::{Description, ModelSource, Stored, describe_source};
+use crate::store::{self, Installed, Store};
 
 /// Name and version of a model; sorts by name, then by version, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,13 +69,31 @@ pub(super) fn compare_versions(left: &str, right: &str) -> Ordering {
 /// A model that can be asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// `None` for a bundled one.
-    pub folder: Option<PathBuf>,
+    pub place: Place,
     pub description: Result<Description, String>,
     /// Of its weights on disk.
     pub bytes: u64,
     pub licence: String,
     stamp: Option<Stamp>,
+}
+
+/// Where a model is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Bundled,
+    /// A subfolder of `models.dir`.
+    Folder(PathBuf),
+    Store(Stored),
+}
+
+impl Place {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Place::Bundled => "bundled",
+            Place::Folder(_) => "folder",
+            Place::Store(_) => "store",
+        }
+    }
 }
 
 impl Entry {
@@ -85,7 +106,7 @@ impl Entry {
         });
         Entry {
             description,
-            folder: Some(path.to_owned()),
+            place: Place::Folder(path.to_owned()),
             bytes: stamp[1].map_or(0, |(_, bytes)| bytes),
             licence: written.licence.unwrap_or_else(|| "unknown".into()),
             stamp: Some(stamp),
@@ -94,11 +115,46 @@ impl Entry {
 
     /// Whether its files are no longer those that were read.
     pub fn has_changed(&self) -> bool {
-        self.folder.as_deref().is_some_and(|folder| self.stamp != Some(stamp(folder)))
+        match &self.place {
+            Place::Bundled => false,
+            Place::Folder(folder) => self.stamp != Some(stamp(folder)),
+            // Another model under the same name lies in another folder.
+            Place::Store(stored) => !stored.folder.join(store::CONFIG).is_file(),
+        }
     }
 
     pub fn source(&self) -> ModelSource<'_> {
-        self.folder.as_deref().map_or(ModelSource::Bundled, ModelSource::Folder)
+        match &self.place {
+            Place::Bundled => ModelSource::Bundled,
+            Place::Folder(folder) => ModelSource::Folder(folder),
+            Place::Store(stored) => ModelSource::Stored(stored),
+        }
+    }
+
+    /// A model of the store, as an earlier look found it if it is still the same.
+    fn installed(id: &Id, installed: &Installed, packed: PathBuf, old: &Catalogue) -> Entry {
+        let mut names = Sha256::new();
+        for file in &installed.files {
+            names.update(format!("{} {}\n", file.name, file.sha256));
+        }
+        let sha256 = names.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let stored = Stored { folder: installed.folder.clone(), packed, sha256 };
+        let known = old.entries.get(id).filter(|entry| entry.description.is_ok());
+        if let Some(known) = known.filter(|known| matches!(&known.place, Place::Store(old) if *old == stored))
+        {
+            return known.clone();
+        }
+        let described = describe_source(&id.text(), ModelSource::Stored(&stored));
+        Entry {
+            place: Place::Store(stored),
+            description: described.map_err(|fault| fault.message),
+            bytes: installed.bytes,
+            licence: installed
+                .licence
+                .as_ref()
+                .map_or_else(|| "unknown".into(), |licence| licence.id.clone()),
+            stamp: None,
+        }
     }
 }
 
@@ -117,11 +173,12 @@ const MAX_FOLDERS: usize = 10_000;
 
 impl Catalogue {
     /// Looks again. Files are read only where a stamp has changed since `old`.
-    pub fn scan(dir: &Path, old: &Catalogue) -> Catalogue {
+    pub fn scan(dir: &Path, store: &Store, old: &Catalogue) -> Catalogue {
         let mut new = Catalogue::default();
         for (id, entry) in bundled() {
             new.entries.insert(id, entry);
         }
+        new.add_stored(store, old);
         let Ok(folders) = std::fs::read_dir(dir) else { return new };
         let mut folders: Vec<_> = folders.flatten().take(MAX_FOLDERS).collect();
         folders.sort_by_key(std::fs::DirEntry::file_name);
@@ -140,6 +197,30 @@ impl Catalogue {
         new
     }
 
+    /// Adds the models of the store.
+    fn add_stored(&mut self, store: &Store, old: &Catalogue) {
+        // A folder that cannot be read holds no models that could be used.
+        for listed in store.list().unwrap_or_default() {
+            let id = Id { name: listed.name, version: "1".into() };
+            if self.entries.contains_key(&id) {
+                let why = format!("{} is there already: import it under another name", id.text());
+                self.junk.push((id.name, why));
+                continue;
+            }
+            match listed.model {
+                Ok(installed) => {
+                    let entry = Entry::installed(&id, &installed, store.packed(&id.name), old);
+                    self.entries.insert(id, entry);
+                }
+                // Others may tell the place of a file.
+                Err(store::Error::Damaged { why, .. }) => {
+                    self.junk.push((id.name, format!("is damaged: {why}")))
+                }
+                Err(_) => self.junk.push((id.name, "cannot be read".into())),
+            }
+        }
+    }
+
     fn add(&mut self, folder: &str, path: &Path, old: &Catalogue) {
         let (name, version) = match folder.split_once('@') {
             Some((name, version)) => (name, Some(version)),
@@ -150,10 +231,9 @@ impl Catalogue {
             return self.junk.push((folder.to_owned(), why.into()));
         }
         let stamp = stamp(path);
-        let known = old
-            .entries
-            .iter()
-            .find(|(_, entry)| entry.stamp == Some(stamp) && entry.folder.as_deref() == Some(path));
+        let known = old.entries.iter().find(|(_, entry)| {
+            entry.stamp == Some(stamp) && matches!(&entry.place, Place::Folder(folder) if folder == path)
+        });
         let (id, entry) = match known {
             Some((id, entry)) => (id.clone(), entry.clone()),
             None => {
@@ -243,8 +323,13 @@ fn bundled() -> impl Iterator<Item = (Id, Entry)> {
     manifest.into_iter().map(|(name, shipped)| {
         let id = Id { name, version: "1".into() };
         let description = describe_source(&id.text(), ModelSource::Bundled).map_err(|fault| fault.message);
-        let entry =
-            Entry { folder: None, description, bytes: shipped.bytes, licence: shipped.licence, stamp: None };
+        let entry = Entry {
+            place: Place::Bundled,
+            description,
+            bytes: shipped.bytes,
+            licence: shipped.licence,
+            stamp: None,
+        };
         (id, entry)
     })
 }

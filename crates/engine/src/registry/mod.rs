@@ -1,6 +1,7 @@
 //! Which models there are, which are in memory, and which of them answers.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,13 +11,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::family::{Description, Model};
+use crate::store::{self, Store};
 use crate::{Code, Config, Fault, config};
 
 mod catalogue;
 mod memory;
 mod names;
 
-use catalogue::{Catalogue, Id};
+use catalogue::{Catalogue, Entry, Id, Place};
 use memory::{Flight, Loaded, Memory, Room, Slot};
 
 /// One model of the catalogue.
@@ -27,10 +29,10 @@ pub struct ModelInfo {
     /// `1` for the bundled ones.
     #[schema(example = "1")]
     pub version: String,
-    /// `drums`, ... as its `model.json` says.
+    /// `drums`, `musicgen`, ... as its own files say.
     #[schema(example = "drums")]
     pub family: String,
-    /// `bundled` or `folder`.
+    /// `bundled`, `folder` (of `models.dir`) or `store` (pulled or imported).
     pub place: String,
     pub sha256: String,
     /// Verbs it serves.
@@ -56,6 +58,8 @@ pub struct ModelInfo {
     pub aliases: Vec<String>,
 }
 
+/// The model that makes sound when none is asked for.
+const USUAL_SOUND: &str = "musicgen-small";
 /// The folder is looked into at most this often, unless a model is known to have changed.
 const RESCAN: Duration = Duration::from_secs(1);
 
@@ -96,11 +100,12 @@ struct LastLoad {
 struct Settings {
     models: config::Models,
     dir: PathBuf,
+    store: Store,
 }
 
 impl Settings {
     fn of(config: &Config) -> Settings {
-        Settings { models: config.models.clone(), dir: config.models_dir() }
+        Settings { models: config.models.clone(), dir: config.models_dir(), store: Store::of(config) }
     }
 
     fn room(&self) -> Room {
@@ -115,12 +120,13 @@ impl Settings {
         }
     }
 
-    /// About what `bytes` of weights on disk, two each, take in memory.
-    fn estimate(&self, bytes: u64) -> u64 {
-        match self.precision() {
-            Precision::F32 => bytes.saturating_mul(2),
-            _ => bytes / 2,
-        }
+    /// About what a model takes in memory. Where it does not say: from its weights on disk, two bytes each.
+    fn estimate(&self, entry: &Entry) -> u64 {
+        let known = entry.description.as_ref().ok().and_then(|about| about.memory(self.precision()));
+        known.unwrap_or(match self.precision() {
+            Precision::F32 => entry.bytes.saturating_mul(2),
+            _ => entry.bytes / 2,
+        })
     }
 }
 
@@ -135,7 +141,7 @@ impl Registry {
             let dir = settings.dir.display();
             return Err(Fault::internal(format!("models.dir must be a folder, got {dir}")));
         }
-        let catalogue = Arc::new(Catalogue::scan(&settings.dir, &Catalogue::default()));
+        let catalogue = Arc::new(Catalogue::scan(&settings.dir, &settings.store, &Catalogue::default()));
         let memory = Memory::default();
         let state = State { settings, catalogue, scanned: None, memory, loads: HashMap::new() };
         let inner = Inner { state: Mutex::new(state), scanning: Mutex::default(), landed: Condvar::new() };
@@ -307,7 +313,21 @@ impl Registry {
         gone.len()
     }
 
-    /// Deletes a model's folder.
+    /// Name of the model that makes sound from words when none is asked for: `musicgen-small`, or where it is not there
+    /// the smallest that is. Reads no files.
+    pub fn sound(&self) -> String {
+        let state = self.inner.state();
+        if state.resolve(USUAL_SOUND, 0.0).is_ok() {
+            return USUAL_SOUND.to_owned();
+        }
+        let makes_sound =
+            |entry: &Entry| entry.description.as_ref().is_ok_and(crate::family::Description::makes_sound);
+        let entries = state.catalogue.entries.iter().filter(|(_, entry)| makes_sound(entry));
+        let smallest = entries.min_by_key(|(id, entry)| (entry.bytes, (*id).clone()));
+        smallest.map_or_else(|| USUAL_SOUND.to_owned(), |(id, _)| id.text())
+    }
+
+    /// Deletes a model's folder, or takes it out of the store.
     ///
     /// # Errors
     /// `UnknownModel`; `InvalidRequest` for a bundled or loaded one and for an alias of several; `Internal` when the folder cannot be deleted.
@@ -319,8 +339,25 @@ impl Registry {
         if state.memory.slots.contains_key(&id.text()) || state.memory.present(&id.text()).is_some() {
             return refuse("is loaded; unload it first");
         }
-        let Some(folder) = state.catalogue.entries[&id].folder.clone() else {
-            return refuse("is part of the program and cannot be removed");
+        let folder = match &state.catalogue.entries[&id].place {
+            Place::Bundled => return refuse("is part of the program and cannot be removed"),
+            Place::Folder(folder) => folder.clone(),
+            Place::Store(_) => {
+                let store = state.settings.store.clone();
+                state.loads.remove(&id.text());
+                // Other processes may be waited for.
+                drop(state);
+                let removed = store.remove(&id.name, &mut |_| ControlFlow::Continue(()));
+                self.inner.rescan();
+                return match removed {
+                    Ok(_) => Ok(()),
+                    Err(store::Error::Busy { .. }) => refuse("is being pulled or imported"),
+                    Err(error) => {
+                        tracing::warn!(model = id.text(), %error, "a model cannot be removed");
+                        Err(Fault::internal(format!("model {} cannot be removed", id.text())))
+                    }
+                };
+            }
         };
         // Kinds only: the text of an error may hold the path.
         let failed = |error: std::io::Error| {
@@ -403,7 +440,7 @@ impl Registry {
         let measured = state.loads.get(&text).and_then(|load| load.measured.clone());
         let bytes = measured
             .filter(|(precision, _)| *precision == settings.models.precision)
-            .map_or_else(|| settings.estimate(entry.bytes), |(_, bytes)| bytes);
+            .map_or_else(|| settings.estimate(&entry), |(_, bytes)| bytes);
         state.memory.make_room(&text, bytes, settings.room(), &mut gone)?;
         let flight = Flight::default();
         state
@@ -495,11 +532,11 @@ impl Inner {
     /// Looks into the folder; others go on with what is known meanwhile.
     fn rescan(&self) {
         let _one = self.scanning.lock().unwrap_or_else(PoisonError::into_inner);
-        let (dir, old) = {
+        let (dir, store, old) = {
             let state = self.state();
-            (state.settings.dir.clone(), Arc::clone(&state.catalogue))
+            (state.settings.dir.clone(), state.settings.store.clone(), Arc::clone(&state.catalogue))
         };
-        let new = Arc::new(Catalogue::scan(&dir, &old));
+        let new = Arc::new(Catalogue::scan(&dir, &store, &old));
         let mut state = self.state();
         // A reload that chose another folder meanwhile looks for itself.
         if state.settings.dir == dir {
@@ -533,7 +570,7 @@ impl State {
             name: id.name.clone(),
             version: id.version.clone(),
             family: description.map_or_else(|_| String::new(), |about| about.family.to_owned()),
-            place: if entry.folder.is_some() { "folder" } else { "bundled" }.to_owned(),
+            place: entry.place.name().to_owned(),
             sha256: description.map_or_else(|_| String::new(), |about| about.sha256.clone()),
             verbs: description
                 .map_or(vec![], |about| about.verbs.iter().map(|&verb| verb.to_owned()).collect()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::catalogue::{Catalogue, Id};
 use crate::config::Target;
+use crate::store::catalogue as published;
 use crate::{Code, Fault};
 
 type Aliases = BTreeMap<String, Vec<Target>>;
@@ -75,9 +76,13 @@ fn unknown(catalogue: &Catalogue, aliases: &Aliases, name: &str, current: &str) 
     if current.contains('@') {
         known.extend(catalogue.entries.keys().map(Id::text));
     }
+    known.extend(published::models().iter().map(|model| model.name.clone()));
     known.sort();
     known.dedup();
     let shown: String = current.chars().take(64).collect();
+    if let Ok(model) = published::find(current.split('@').next().unwrap_or_default()) {
+        return Fault::new(Code::UnknownModel, model.missing());
+    }
     let through = if name == current { String::new() } else { " (through an alias)".into() };
     let mut near: Vec<(usize, &String)> =
         known.iter().map(|name| (strsim::osa_distance(name, &shown), name)).collect();
@@ -89,6 +94,7 @@ fn unknown(catalogue: &Catalogue, aliases: &Aliases, name: &str, current: &str) 
         .map(|(_, name)| name.as_str())
         .collect();
     let hint = if near.is_empty() {
+        known.retain(|name| published::find(name).is_err());
         known.truncate(10);
         format!("there are {}", known.join(", "))
     } else {

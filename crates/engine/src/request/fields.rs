@@ -72,6 +72,26 @@ pub(crate) fn delivered(fields: &mut Delivered, offer: &Offer, problems: &mut Pr
         problems.add("output_format", "notes, midi or full", "tokens, which there are none of here");
     }
     let files = fields.files.get_or_insert_with(|| offer.files.to_vec());
+    once(files, problems);
+    let has_sound = files.iter().any(|file| file.is_sound());
+    match fields.sound.as_deref() {
+        None if has_sound => *fields.sound = Some(offer.sound.to_owned()),
+        None => {}
+        Some(asked) => {
+            match SOUNDS.into_iter().find(|name| *name == asked || name.strip_prefix("analog") == Some(asked))
+            {
+                Some(name) => {
+                    *fields.sound = Some(name.to_owned());
+                    problems.useless("sound", !has_sound, "it needs wav, flac or ogg among files");
+                }
+                None => problems.add("sound", &one_of(&SOUNDS), text(asked)),
+            }
+        }
+    }
+}
+
+/// Checks that no file is asked for twice.
+pub(crate) fn once(files: &[FileFormat], problems: &mut Problems) {
     for (index, file) in files.iter().enumerate().take(32) {
         if files[..index].contains(file) {
             problems.say(
@@ -82,21 +102,17 @@ pub(crate) fn delivered(fields: &mut Delivered, offer: &Offer, problems: &mut Pr
             );
         }
     }
-    let has_wav = files.contains(&FileFormat::Wav);
-    match fields.sound.as_deref() {
-        None if has_wav => *fields.sound = Some(offer.sound.to_owned()),
-        None => {}
-        Some(asked) => {
-            match SOUNDS.into_iter().find(|name| *name == asked || name.strip_prefix("analog") == Some(asked))
-            {
-                Some(name) => {
-                    *fields.sound = Some(name.to_owned());
-                    problems.useless("sound", !has_wav, "it needs wav among files");
-                }
-                None => problems.add("sound", &one_of(&SOUNDS), text(asked)),
-            }
-        }
-    }
+}
+
+/// Makes `files` of a `format`, which is short for one of them.
+pub(crate) fn format(
+    format: &mut Option<FileFormat>,
+    files: &mut Option<Vec<FileFormat>>,
+    problems: &mut Problems,
+) {
+    let Some(asked) = format.take() else { return };
+    problems.useless("format", files.is_some(), "files says which there are to be");
+    files.get_or_insert_with(|| vec![asked]);
 }
 
 /// `a, b or c`

@@ -101,10 +101,10 @@ macro_rules! request {
             $($fields)*
             #[serde(skip_serializing_if = "Option::is_none")]
             pub output_format: Option<OutputFormat>,
-            /// Files to write: `mid` if left out.
+            /// Files to write; `mid` if left out, `wav` of models that make sound.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub files: Option<Vec<FileFormat>>,
-            /// Built-in sound of a WAV file.
+            /// Built-in sound of a rendered file.
             #[serde(skip_serializing_if = "Option::is_none")]
             #[schema(example = "acoustic")]
             pub sound: Option<String>,
@@ -166,14 +166,41 @@ request! {
         /// Notes to play on from.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub seed_notes: Option<Vec<crate::Note>>,
-        /// Words, for models that read them.
+        /// What it should sound like, for models that make sound; without a `model` it chooses one of them.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(max_length = 500)]
+        #[schema(max_length = 2000, example = "dusty lo-fi hip hop, warm Rhodes, vinyl crackle")]
         pub prompt: Option<String>,
-        /// Seconds, for models that make audio.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// Seconds to generate, for models that make sound; 10 if left out.
+        #[serde(alias = "duration", skip_serializing_if = "Option::is_none")]
         #[schema(minimum = 1, maximum = 300)]
-        pub duration: Option<f64>,
+        pub seconds: Option<f64>,
+        /// What it should not sound like, for models that make sound.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 2000)]
+        pub negative: Option<String>,
+        /// How closely a model that makes sound follows the prompt; 1 is off and half the work, 3 if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 1, maximum = 20)]
+        pub guidance: Option<f64>,
+        /// Key, for models that make sound; they follow it roughly.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 100, example = "F minor")]
+        pub key: Option<String>,
+        /// Mood, for models that make sound.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 100, example = "melancholic")]
+        pub mood: Option<String>,
+        /// Instruments, for models that make sound.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_items = 16, example = json!(["piano", "double bass"]))]
+        pub instruments: Option<Vec<String>>,
+        /// The one file to write: short for `files`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub format: Option<FileFormat>,
+        /// Whether samples are told as events while they are made, for models that make sound; `true` on
+        /// `/api/v1/stream`, else `false`. Notes are always told.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub stream: Option<bool>,
     }
 
     /// Bars after given ones, in their metre and tempo.
@@ -266,14 +293,26 @@ pub enum OutputFormat {
 pub enum FileFormat {
     /// Standard MIDI File
     Mid,
-    /// 44.1 kHz stereo WAV, rendered
+    /// WAV, 16 bit; rendered notes are stereo at 44.1 kHz
     Wav,
+    /// The same samples in about half the bytes
+    Flac,
+    /// Opus in an Ogg file, about a tenth of the bytes
+    #[serde(alias = "opus")]
+    Ogg,
     /// The notes as JSON
     Json,
     /// A picture of the pattern
     Svg,
     /// A picture of the pattern
     Png,
+}
+
+impl FileFormat {
+    /// Whether it holds sound.
+    pub fn is_sound(self) -> bool {
+        matches!(self, FileFormat::Wav | FileFormat::Flac | FileFormat::Ogg)
+    }
 }
 
 /// Whom to tell of the end of a task.

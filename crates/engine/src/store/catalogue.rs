@@ -23,6 +23,18 @@ pub struct Model {
     pub files: Vec<String>,
 }
 
+impl Model {
+    /// What to say where it is not installed.
+    pub fn missing(&self) -> Error {
+        Error::NotInstalled {
+            name: self.name.clone(),
+            bytes: self.bytes,
+            licence: self.licence.id.clone(),
+            url: self.licence.url.clone(),
+        }
+    }
+}
+
 /// All published models, by name.
 pub fn models() -> &'static [Model] {
     static MODELS: LazyLock<Vec<Model>> = LazyLock::new(read);

@@ -163,12 +163,7 @@ impl Store {
     /// What to say of a model that is not there.
     fn missing(&self, name: &str) -> Error {
         match catalogue::find(name) {
-            Ok(model) => Error::NotInstalled {
-                name: model.name.clone(),
-                bytes: model.bytes,
-                licence: model.licence.id.clone(),
-                url: model.licence.url.clone(),
-            },
+            Ok(model) => model.missing(),
             Err(_) => catalogue::unknown(name, &self.names().unwrap_or_default()),
         }
     }

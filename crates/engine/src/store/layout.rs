@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{Error, Result};
 
-pub(super) const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
 /// Beside [`CONFIG`] and the weights: without these nothing can be generated.
 pub(super) const REQUIRED: [&str; 1] = ["tokenizer.json"];
 /// Taken along where they are.

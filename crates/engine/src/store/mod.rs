@@ -42,6 +42,7 @@ pub use error::{Error, Result};
 pub use hub::{Hub, Patience, Pulled, State};
 pub use import::Import;
 pub use installed::{Condition, Installed, Listed, Removed, Verified};
+pub(crate) use layout::CONFIG;
 pub use licence::Licence;
 pub use manifest::{Source, StoredFile};
 pub use watch::{Event, Watch};

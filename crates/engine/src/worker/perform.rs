@@ -60,7 +60,9 @@ pub(super) fn perform(task: &Task, mut teller: Teller, runtime: &Handle) -> Resu
     let began = Instant::now();
     teller.started(&job.new.model, seed(&job.new.request), job.attempts);
     let mut key = cache_key(task, &request)?;
-    let known = key.as_ref().and_then(|key| runtime.block_on(core.cache.get(key)));
+    // Who listens is told the samples, which a file holds turned down or packed.
+    let known = key.as_ref().filter(|_| !listens(&request));
+    let known = known.and_then(|key| runtime.block_on(core.cache.get(key)));
     let hit = known.is_some();
     let mut made = if let Some(made) = known {
         core.counts.cache_hits.fetch_add(1, Ordering::Relaxed);
@@ -101,6 +103,11 @@ pub(super) fn perform(task: &Task, mut teller: Teller, runtime: &Handle) -> Resu
     let (outcome, files) = part!("store").in_scope(|| store::save(task, made, runtime))?;
     let value = serde_json::to_value(outcome).map_err(Fault::internal)?;
     Ok(Done { value, played: (!hit).then_some(played), files })
+}
+
+/// Whether somebody wants samples as they are made.
+fn listens(request: &Request) -> bool {
+    matches!(request, Request::Generate(body) if body.stream == Some(true))
 }
 
 /// What a thread says that was told to stop.

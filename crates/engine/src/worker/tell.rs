@@ -4,12 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use partita_queue::EventKind;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::control::Control;
-use crate::family::{Change, Report};
+use crate::family::{Change, Report, Sound};
 use crate::{Note, Outcome};
 
 /// Events on their way to the log of a job.
@@ -84,6 +86,18 @@ impl Report for Teller {
             data["item"] = item.into();
         }
         self.say(EventKind::Notes, data);
+    }
+
+    fn sound(&mut self, sound: Sound) {
+        let data = json!({
+            "variation": sound.variation,
+            "seq": sound.sequence,
+            "codec": "pcm_s16le",
+            "sample_rate": sound.sample_rate,
+            "channels": sound.channels,
+            "b64": STANDARD.encode(&sound.samples),
+        });
+        self.say(EventKind::Audio, data);
     }
 
     fn sampling(&mut self) -> Option<Change> {

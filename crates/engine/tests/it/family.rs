@@ -35,6 +35,7 @@ fn checked(verb: &str, body: &Value) -> Checked {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = Config::default();
         config.models.dir = folder.path().to_owned();
+        config.storage.data_dir = folder.path().join("data");
         (folder, Registry::open(&config).expect("a folder"), config)
     });
     let request: Request =

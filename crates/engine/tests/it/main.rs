@@ -9,6 +9,7 @@ mod engine;
 #[cfg(feature = "hub")]
 mod fake_hub;
 mod family;
+mod musicgen;
 mod registry;
 mod request;
 #[cfg(feature = "hub")]

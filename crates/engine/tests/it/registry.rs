@@ -17,6 +17,7 @@ impl Place {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = Config::default();
         config.models.dir = folder.path().to_owned();
+        config.storage.data_dir = folder.path().join(".data");
         let place = Place { folder, config };
         for name in models {
             place.add(name);

@@ -20,6 +20,7 @@ impl Desk {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = Config::default();
         config.models.dir = folder.path().to_owned();
+        config.storage.data_dir = folder.path().join("data");
         config.limits.max_batch = 20;
         config
             .profiles
@@ -109,9 +110,12 @@ fn every_field_out_of_range_is_told_with_its_pointer_and_range() {
         (json!({ "sound": "acoustic" }), "#/sound"),
         (json!({ "files": ["mid", "mid"] }), "#/files/1"),
         (json!({ "prompt": "a calm beat", "model": "drums" }), "#/prompt"),
-        (json!({ "duration": 3.0, "model": "drums" }), "#/duration"),
+        (json!({ "seconds": 3.0, "model": "drums" }), "#/seconds"),
+        (json!({ "key": "F minor" }), "#/key"),
+        (json!({ "stream": false }), "#/stream"),
+        (json!({ "format": "wav", "files": ["mid"] }), "#/format"),
         (json!({ "prompt": "a calm beat" }), "#/prompt"),
-        (json!({ "duration": 3.0 }), "#/duration"),
+        (json!({ "duration": 3.0 }), "#/seconds"),
         (json!({ "model": "drumms" }), "#/model"),
         (json!({ "model": "x".repeat(100_000) }), "#/model"),
         (json!({ "seed_notes": [] }), "#/seed_notes"),
@@ -380,7 +384,7 @@ fn the_problems_of_a_batch_point_into_its_requests() {
         "#/requests/2/timeout",
         "#/requests/2/webhook",
         "#/requests/3/model",
-        "#/requests/4/prompt",
+        "#/requests/4/model",
         "#/requests/5/bars",
         "#/requests/5/style",
     ];

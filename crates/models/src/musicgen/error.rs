@@ -15,6 +15,12 @@ pub enum Error {
     NoMelody,
     #[error("cancelled")]
     Cancelled,
+    /// A step that several requests share failed.
+    #[error("{0}")]
+    Failed(String),
+    /// The thread that steps the model has ended.
+    #[error("the model has stopped")]
+    Stopped,
 }
 
 impl Error {

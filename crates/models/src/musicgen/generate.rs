@@ -6,12 +6,10 @@ use std::sync::Arc;
 use partita_kernels::{Compute, Path, Pool};
 use partita_nn::{Rng, Sampler, Sampling};
 
-use super::codec::CodecStream;
-use super::stage::{Clip, Condition, Frames};
+use super::stage::{Clip, Condition};
+use super::voices::Voices;
 use super::{Error, MusicGen};
 
-/// Frames that are decoded together: half a second, so that the first sound comes soon and the products are large.
-const CHUNK: usize = 25;
 /// The most characters of a prompt.
 pub const MOST_CHARACTERS: usize = 2000;
 
@@ -78,7 +76,11 @@ impl Generate {
     }
 }
 
-fn check_words(field: &'static str, text: &str) -> Result<(), Error> {
+/// Checks a text for the model: 1 to [`MOST_CHARACTERS`] characters that can be seen.
+///
+/// # Errors
+/// [`Error::Range`] naming `field`.
+pub fn check_words(field: &'static str, text: &str) -> Result<(), Error> {
     let characters = text.chars().count();
     if text.trim().is_empty() || characters > MOST_CHARACTERS {
         let got = match characters {
@@ -126,17 +128,26 @@ impl Prepared {
     pub(super) fn new(condition: Condition, guidance: Option<(Condition, f32)>, frames: usize) -> Prepared {
         Prepared { condition, guidance, start: Vec::new(), frames }
     }
-}
 
-/// A clip on its way from codes to samples.
-struct Voice {
-    /// One a channel.
-    streams: Vec<CodecStream>,
-    /// `[K]`, not yet decoded.
-    codes: Vec<Vec<u32>>,
-    /// Samples of a channel still to be told.
-    left: usize,
-    ended: bool,
+    /// Variation `variation` of the request.
+    ///
+    /// # Errors
+    /// [`Error::Range`] for sampling out of range.
+    pub(super) fn clip(&self, request: &Generate, variation: usize) -> Result<Clip, Error> {
+        Ok(Clip {
+            condition: self.condition.clone(),
+            guidance: self.guidance.clone(),
+            sampler: Sampler::new(request.sampling.clone())?,
+            rng: Rng::new(request.seed, variation as u64),
+            prompt: self.start.clone(),
+            frames: self.frames,
+        })
+    }
+
+    /// Frames of the start.
+    pub(super) fn started(&self) -> usize {
+        self.start.first().map_or(0, Vec::len)
+    }
 }
 
 impl MusicGen {
@@ -196,46 +207,19 @@ impl MusicGen {
         prepared: &Prepared,
         watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        let config = self.config();
-        let (channels, hop) = (config.decoder.audio_channels, config.audio_encoder.hop());
-        let codec = self.codec()?;
-        let mut decoding = Compute::new(Arc::clone(pool), path);
+        let mut voices = Voices::new(self, request, prepared, Compute::new(Arc::clone(pool), path))?;
         let mut stage = self.stage(Compute::new(Arc::clone(pool), path))?;
-        let started = prepared.start.first().map_or(0, Vec::len) * hop;
-        let new = (request.seconds * f64::from(self.sample_rate())).round() as usize;
-        let mut voices: Vec<Voice> = Vec::new();
         for variation in 0..request.variations {
-            let clip = Clip {
-                condition: prepared.condition.clone(),
-                guidance: prepared.guidance.clone(),
-                sampler: Sampler::new(request.sampling.clone())?,
-                rng: Rng::new(request.seed, variation as u64),
-                prompt: prepared.start.clone(),
-                frames: prepared.frames,
-            };
-            stage.join(variation as u64, clip)?;
-            voices.push(Voice {
-                streams: (0..channels).map(|_| codec.stream()).collect(),
-                codes: vec![Vec::new(); config.decoder.num_codebooks],
-                left: started + new,
-                ended: false,
-            });
+            stage.join(variation as u64, prepared.clip(request, variation)?)?;
         }
         let mut heard = Vec::new();
         while stage.clips() > 0 {
             stage.step(&mut heard)?;
-            let mut progress = Progress { of: request.seconds, ..Progress::default() };
-            for Frames { tag, codes, last } in heard.drain(..) {
-                let (variation, voice) = (tag as usize, &mut voices[tag as usize]);
-                voice.codes.iter_mut().zip(codes).for_each(|(all, new)| all.extend(new));
-                voice.ended |= last;
-                if voice.ended || voice.codes[0].len() >= CHUNK {
-                    progress.new.push(Audio { variation, samples: voice.decode(&mut decoding)? });
-                }
+            let mut new = Vec::new();
+            for frames in heard.drain(..) {
+                new.extend(voices.hear(frames)?);
             }
-            let left = voices.iter().map(|voice| voice.left).max().unwrap_or(0);
-            progress.seconds = new.saturating_sub(left) as f64 / f64::from(self.sample_rate());
-            if watch(progress).is_break() {
+            if watch(voices.progress(new)).is_break() {
                 return Err(Error::Cancelled);
             }
         }
@@ -262,26 +246,5 @@ impl MusicGen {
             ControlFlow::Continue(())
         })?;
         Ok(clips)
-    }
-}
-
-impl Voice {
-    /// Samples `[C][N]` of the frames that have come.
-    fn decode(&mut self, compute: &mut Compute) -> Result<Vec<Vec<f32>>, Error> {
-        let channels = self.streams.len();
-        let mut samples = Vec::with_capacity(channels);
-        for (side, stream) in self.streams.iter_mut().enumerate() {
-            let codes: Vec<&Vec<u32>> = self.codes.iter().skip(side).step_by(channels).collect();
-            let mut new = stream.push(compute, &codes)?;
-            if self.ended {
-                new.extend(stream.finish(compute));
-            }
-            // The last frame may reach beyond the length asked for.
-            new.truncate(self.left);
-            samples.push(new);
-        }
-        self.codes.iter_mut().for_each(Vec::clear);
-        self.left -= samples[0].len();
-        Ok(samples)
     }
 }

@@ -150,6 +150,11 @@ impl MusicGen {
         &self.config
     }
 
+    /// Bytes that its text encoder, language model and codec take once they are loaded, about.
+    pub fn weight_bytes(&self) -> u64 {
+        super::memory::weight_bytes(&self.tensors, self.precisions.weights)
+    }
+
     /// The weight files.
     pub(super) fn tensors(&self) -> &Tensors {
         &self.tensors
@@ -270,15 +275,18 @@ impl MusicGen {
         rows
     }
 
+    /// Rows that may come before the codes.
+    pub(super) fn prefix(config: &Config) -> usize {
+        if config.melody() { config.chroma_length + super::text::MOST_TOKENS } else { 0 }
+    }
+
     /// A stage for clips of this model.
     ///
     /// # Errors
     /// As [`lm`](Self::lm).
     pub fn stage(&self, compute: Compute) -> Result<Stage, Error> {
         let (lm, config) = (self.lm()?, &self.config.decoder);
-        let prefix =
-            if self.config.melody() { self.config.chroma_length + super::text::MOST_TOKENS } else { 0 };
-        let capacity = Stage::capacity(prefix, config.num_codebooks);
+        let capacity = Stage::capacity(MusicGen::prefix(&self.config), config.num_codebooks);
         let decoder = Decoder::new(&lm, compute, self.precisions.kv, capacity);
         Ok(Stage::new(decoder, config.num_codebooks, config.audio_channels, lm.start()))
     }

@@ -7,6 +7,7 @@ mod musicgen_check;
 mod musicgen_codec;
 mod musicgen_melody;
 mod musicgen_packed;
+mod musicgen_shared;
 mod shared;
 mod streaming;
 

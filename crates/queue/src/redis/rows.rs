@@ -53,6 +53,7 @@ pub(super) fn kind(name: &str) -> Result<EventKind> {
         EventKind::Started,
         EventKind::Progress,
         EventKind::Notes,
+        EventKind::Audio,
         EventKind::Log,
         EventKind::Reset,
         EventKind::Complete,

@@ -65,7 +65,7 @@ impl Queue for Sqlite {
 
     fn wait<'a>(&'a self, lanes: &'a [Lane], limit: Duration) -> Fut<'a, ()> {
         Box::pin(async move {
-            let [midi, generation, heavy] = Lane::ALL.map(|lane| async move {
+            let [midi, generation, heavy, audio] = Lane::ALL.map(|lane| async move {
                 if lanes.contains(&lane) {
                     self.shared.lane(lane).notified().await;
                 } else {
@@ -77,6 +77,7 @@ impl Queue for Sqlite {
                     () = midi => {}
                     () = generation => {}
                     () = heavy => {}
+                    () = audio => {}
                 }
             };
             // Either is a reason to look.

@@ -6,7 +6,7 @@ use partita_score::{DrumClass, QuantizedDrums};
 
 use super::kind::{DrumsKind, Manner};
 use crate::Code;
-use crate::family::check::{Check, Chosen, modelled};
+use crate::family::check::{Check, Chosen, drawn, modelled};
 use crate::family::limits::Size;
 use crate::request::fields::{self, Offer};
 use crate::request::groups::{Delivered, Sampled};
@@ -30,9 +30,22 @@ pub(crate) fn generate(request: &mut Generate, chosen: &Chosen, kind: &DrumsKind
     sampled(&mut request.sampled(), manner.as_ref(), check);
     let problems = &mut check.problems;
     let name = &chosen.name;
-    problems.useless("prompt", request.prompt.is_some(), format_args!("{name} reads no words"));
+    for (field, is_given) in [
+        ("prompt", request.prompt.is_some()),
+        ("negative", request.negative.is_some()),
+        ("guidance", request.guidance.is_some()),
+        ("mood", request.mood.is_some()),
+        ("instruments", request.instruments.is_some()),
+    ] {
+        problems.useless(field, is_given, format_args!("{name} reads no words"));
+    }
+    problems.useless("key", request.key.is_some(), format_args!("{name} plays drums"));
     let why = format_args!("{name} plays bars; say bars and tempo");
-    problems.useless("duration", request.duration.is_some(), why);
+    problems.useless("seconds", request.seconds.is_some(), why);
+    // Whoever watches is told all notes.
+    let is_silent = request.stream.take() == Some(false);
+    problems.useless("stream", is_silent, format_args!("{name} always tells its notes"));
+    fields::format(&mut request.format, &mut request.files, problems);
     let bars = *request.bars.get_or_insert(USUAL_BARS);
     problems.whole("bars", 1..=32, Some(bars));
     fields::tempo("tempo", request.tempo, problems);
@@ -205,25 +218,7 @@ fn sampled(fields: &mut Sampled, manner: Option<&Manner>, check: &mut Check) {
         problems.add("velocity", allowed, format_args!("[{low}, {high}]"));
     }
     problems.whole("variations", 1..=64, Some(*fields.variations.get_or_insert(1)));
-    let profile = match fields.profile.take() {
-        None => None,
-        Some(name) => {
-            let found = check.config.profiles.get(&name);
-            if found.is_none() {
-                let names: Vec<&str> = check.config.profiles.keys().map(String::as_str).collect();
-                problems.add("profile", &fields::one_of(&names), text(&name));
-            }
-            found
-        }
-    };
-    let usual = Sampling::default();
-    let profile = profile.cloned().unwrap_or_default();
-    let temperature = fields.temperature.get_or_insert(profile.temperature.unwrap_or(usual.temperature));
-    problems.real("temperature", "(0, 4]", |value| value > 0.0 && value <= 4.0, Some(*temperature));
-    let top_k = fields.top_k.get_or_insert(profile.top_k.unwrap_or(usual.top_k));
-    problems.whole("top_k", 0..=100_000, Some(*top_k));
-    let top_p = fields.top_p.get_or_insert(profile.top_p.unwrap_or(usual.top_p));
-    problems.real("top_p", "(0, 1]", |value| value > 0.0 && value <= 1.0, Some(*top_p));
+    drawn(fields, Sampling::default(), check);
 }
 
 /// Checks the drums asked for and writes their proper names back.

@@ -353,8 +353,9 @@ fn late_check(add: impl FnOnce(&mut Check)) -> Result<(), Fault> {
 
 fn style(model: &Model, name: Option<&str>) -> Result<Style, Fault> {
     let name = name.unwrap_or("any");
-    let Kind::Drums(kind) = &model.description().kind;
-    if let Some(style) = kind.style(name) {
+    if let Kind::Drums(kind) = &model.description().kind
+        && let Some(style) = kind.style(name)
+    {
         return Ok(style.clone());
     }
     if name == "any" {

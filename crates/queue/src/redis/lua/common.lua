@@ -32,7 +32,7 @@ local function is_suspect(job)
 end
 
 local function wake_all()
-  for _, lane in ipairs({ 'midi', 'generation', 'heavy' }) do
+  for _, lane in ipairs({ 'midi', 'generation', 'heavy', 'audio' }) do
     news('work ' .. lane)
   end
 end
