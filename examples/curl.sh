@@ -29,5 +29,12 @@ call --no-buffer "$url/api/v1/tasks/$id/events" | grep --line-buffered '^event:'
 call --output funk.wav "$url$(call "$url/api/v1/tasks/$id" | value url)"
 echo "wrote funk.wav, $(wc -c <funk.wav) bytes"
 
+if call "$url/api/v1/models?kind=musicgen" | grep -q '"name"'; then
+    echo "== sound from words, played while it is made"
+    call --no-buffer --header 'Accept: audio/wav' --output rain.wav "$url/api/v1/stream" \
+        --json '{"prompt": "rain on a tin roof, soft piano", "seconds": 5, "seed": 1}'
+    echo "wrote rain.wav, $(wc -c <rain.wav) bytes"
+fi
+
 echo "== what goes wrong is said"
 curl --silent "$url/api/v1/generate" ${PARTITA_API_KEY:+--header "Authorization: Bearer $PARTITA_API_KEY"} --json '{"tempo": 400}'; echo

@@ -11,6 +11,8 @@ use crate::wire::spoken::ALIASES;
 
 /// Methods an operation can have.
 const METHODS: [&str; 4] = ["get", "post", "delete", "head"];
+/// Paths that answer with sound.
+const SOUNDS: [&str; 2] = ["/v1/sound-generation", "/v1/music"];
 /// Requests that work on given music, and their path.
 const ON_INPUT: [(&str, &str); 6] = [
     ("/api/v1/generate/from-midi", "Continue"),
@@ -79,7 +81,8 @@ pub fn document() -> Value {
         "properties": {
             "id": {"type": "string", "description": "Sequence number, for Last-Event-ID"},
             "event": {"type": "string", "enum": [
-                "queued", "started", "progress", "notes", "log", "reset", "complete", "failed", "cancelled"
+                "queued", "started", "progress", "notes", "audio", "log", "reset", "complete", "failed",
+                "cancelled"
             ]},
             "data": {"type": "string", "contentMediaType": "application/json"},
         },
@@ -88,11 +91,18 @@ pub fn document() -> Value {
         paths[path][method]["responses"]["200"]["content"] = json!({"text/event-stream": event});
     }
     let file = json!({"schema": {"type": "string", "format": "binary"}});
+    paths["/api/v1/stream"]["post"]["responses"]["200"]["content"]["audio/wav"] = file.clone();
+    for path in SOUNDS {
+        let content = &mut paths[path]["post"]["responses"]["200"]["content"];
+        *content = json!({"audio/wav": file, "audio/flac": file, "audio/ogg": file});
+    }
     for status in ["200", "206"] {
         let content = &mut paths["/api/v1/download/{file_id}"]["get"]["responses"][status]["content"];
         for kind in [
             "audio/midi",
             "audio/wav",
+            "audio/flac",
+            "audio/ogg",
             "application/json",
             "application/x-ndjson",
             "image/svg+xml",
@@ -243,7 +253,11 @@ fn operation_of(path: &str, method: &str, operation: &mut Value) {
     if is_task || path == "/api/v1/files" {
         problems.extend([404, 507]);
     }
-    if path == "/api/v1/generate/simple" {
+    if path == "/api/v1/generate/simple" || SOUNDS.contains(&path) {
+        problems.extend([409, 504]);
+    }
+    if path == "/api/v1/stream" && method == "post" {
+        // Where a task ends before its first sound.
         problems.extend([409, 504]);
     }
     let name = |name: &str| json!({"name": name, "in": "header", "required": false});
@@ -320,6 +334,7 @@ fn refine(path: &str, parameter: &mut Value) {
         ("top_k", true) => json!({"type": "integer", "minimum": 0, "maximum": 100_000}),
         ("top_p", true) => json!({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
         ("format", true) => json!({"type": "string", "enum": ["mid", "json", "wav"], "default": "mid"}),
+        ("output_format", _) => json!({"type": "string", "enum": ["wav", "flac", "ogg"], "default": "wav"}),
         ("fill", true) | ("loaded", _) => json!({"type": "boolean"}),
         ("status", _) => json!({"$ref": "#/components/schemas/TaskStatus"}),
         ("Prefer" | "Idempotency-Key", _) => return,

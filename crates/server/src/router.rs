@@ -13,7 +13,9 @@ use utoipa_axum::routes;
 
 use crate::guard::{self, Need, Needs};
 use crate::problem::{self, Problem};
-use crate::routes::{batch, compat, docs, download, generate, health, models, system, tasks, uploads, verbs};
+use crate::routes::{
+    batch, compat, docs, download, generate, health, models, sound, system, tasks, uploads, verbs,
+};
 use crate::stream::{create, socket};
 use crate::wire::params::Params;
 use crate::{App, log, metrics};
@@ -97,6 +99,8 @@ fn table(gates: &Gates) -> OpenApiRouter<State> {
         .routes(admin(routes!(models::unload)))
         .routes(viewer_query(routes!(models::styles)))
         .routes(viewer(routes!(compat::models)))
+        .routes(task_query(routes!(sound::sound_generation)))
+        .routes(task_query(routes!(sound::music)))
         .routes(viewer(routes!(system::status)))
         .routes(admin(routes!(system::config)))
         .routes(admin(routes!(system::reload)))

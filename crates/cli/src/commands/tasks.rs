@@ -21,7 +21,7 @@ pub enum Command {
     /// Follow a task to its end, one line an event
     ///
     /// With --json each line is an object {"event":...,"id":...,"sequence":...,"data":{...}}, printed as the event comes:
-    /// queued, started, progress, notes, and at last complete, failed or cancelled with the task as its data.
+    /// queued, started, progress, notes or audio, and at last complete, failed or cancelled with the task as its data.
     Watch(One),
     /// Stop a task
     Cancel(One),
@@ -107,6 +107,7 @@ fn watch(one: &One, session: &Session) -> Result<()> {
             }
             _ if is_end => line(data),
             "progress" => format!("{:3.0} %  {}\n", percent(&data["progress"]), word(&data["stage"])),
+            "audio" => format!("sound {}\n", data["seq"].as_u64().unwrap_or(0) + 1),
             "notes" => {
                 let notes = data["notes"].as_array().map_or(0, Vec::len);
                 format!("bar {}: {notes} notes\n", data["bar"].as_u64().unwrap_or(0) + 1)

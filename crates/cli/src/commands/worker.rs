@@ -9,7 +9,7 @@ use crate::settings::{Settings, runtime};
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Lanes to take tasks from: midi, generation, heavy; all if left out
+    /// Lanes to take tasks from: midi, generation, heavy, audio; all if left out
     #[arg(long, value_delimiter = ',', value_name = "LANES")]
     lanes: Vec<Lane>,
     /// Folder with models

@@ -232,7 +232,8 @@ fn workers_the_server_and_redis_killed_again_and_again_lose_nothing_and_double_n
         .iter()
         .copied()
         .chain(["--set", "lanes.generation.workers=0", "--set", "lanes.midi.workers=0"])
-        .chain(["--set", "lanes.heavy.workers=0", "--set", "models.warm=[]"])
+        .chain(["--set", "lanes.heavy.workers=0", "--set", "lanes.audio.workers=0"])
+        .chain(["--set", "models.warm=[]"])
         .collect();
     let promises = Arc::new(Promises::default());
     let mut server = Server::start(place.path(), &only_http);

@@ -29,5 +29,7 @@ mod settings;
 #[cfg(unix)]
 mod shared;
 mod showing;
+#[cfg(unix)]
+mod sound;
 #[cfg(all(unix, feature = "otel"))]
 mod traces;

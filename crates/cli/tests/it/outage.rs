@@ -17,6 +17,8 @@ const NO_WORKERS: [&str; 6] = [
     "lanes.midi.workers=0",
     "--set",
     "lanes.heavy.workers=0",
+    "--set",
+    "lanes.audio.workers=0",
 ];
 
 /// A server without workers of its own, and the Redis it shares with them.

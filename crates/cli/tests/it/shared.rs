@@ -11,7 +11,8 @@ use crate::run::Place;
 use crate::server::{Client, PATIENCE, Redis, Server};
 
 /// Tasks wait: who only counts them plays none.
-const IDLE: [&str; 3] = ["lanes.generation.workers=0", "lanes.midi.workers=0", "lanes.heavy.workers=0"];
+const IDLE: [&str; 4] =
+    ["lanes.generation.workers=0", "lanes.midi.workers=0", "lanes.heavy.workers=0", "lanes.audio.workers=0"];
 
 /// A Redis, and a folder for it and for servers.
 struct Site {

@@ -42,9 +42,13 @@ pub trait Catalogue {
     fn sound(&self) -> String;
 }
 
+/// Models that came a moment ago are looked for before one is said not to be there.
 impl Catalogue for Registry {
     fn resolve(&self, name: &str, draw: f64) -> Result<String, Fault> {
-        Registry::resolve(self, name, draw)
+        Registry::resolve(self, name, draw).or_else(|_| {
+            self.look();
+            Registry::resolve(self, name, draw)
+        })
     }
 
     fn describe(&self, name: &str) -> Result<Description, Fault> {
@@ -52,6 +56,11 @@ impl Catalogue for Registry {
     }
 
     fn sound(&self) -> String {
+        let name = Registry::sound(self);
+        if Registry::resolve(self, &name, 0.0).is_ok() {
+            return name;
+        }
+        self.look();
         Registry::sound(self)
     }
 }

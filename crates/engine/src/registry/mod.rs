@@ -174,6 +174,11 @@ impl Registry {
         state.catalogue.entries.keys().map(|id| state.info(id)).chain(junk).collect()
     }
 
+    /// Looks for new models, unless somebody did a moment ago. Reads the folder: not for async code.
+    pub fn look(&self) {
+        self.inner.look();
+    }
+
     /// The model that a name, an alias (its first target) or a `name@version` leads to. Reads no files.
     ///
     /// # Errors

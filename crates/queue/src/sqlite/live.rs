@@ -22,7 +22,7 @@ pub struct Shared {
     limits: RwLock<Limits>,
     /// As of the last commit.
     stats: Mutex<Stats>,
-    lanes: [Notify; 3],
+    lanes: [Notify; Lane::ALL.len()],
     pub control: Notify,
 }
 
@@ -60,7 +60,7 @@ impl Shared {
             live: Mutex::new(live),
             limits: RwLock::new(limits),
             stats: Mutex::default(),
-            lanes: [Notify::new(), Notify::new(), Notify::new()],
+            lanes: Default::default(),
             control: Notify::new(),
         }
     }

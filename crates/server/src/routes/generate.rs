@@ -183,7 +183,11 @@ fn in_query(mut problem: Problem) -> Problem {
     problem
 }
 
-async fn bytes_of(app: &Arc<App>, result: Option<serde_json::Value>) -> Answer<Response> {
+/// The first file of a result.
+///
+/// # Errors
+/// `Internal` for one without files, `NotFound`, `Unavailable`.
+pub async fn bytes_of(app: &Arc<App>, result: Option<serde_json::Value>) -> Answer<Response> {
     let cache = submit::cache_status(result.as_ref());
     let outcome: Outcome = result.and_then(|result| serde_json::from_value(result).ok()).unwrap_or_default();
     let file = outcome.files.first().ok_or_else(|| Problem::new(Kind::Internal, "the task made no file"))?;

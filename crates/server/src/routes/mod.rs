@@ -8,6 +8,7 @@ pub mod download;
 pub mod generate;
 pub mod health;
 pub mod models;
+pub mod sound;
 pub mod submit;
 pub mod system;
 pub mod tasks;

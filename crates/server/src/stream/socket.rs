@@ -2,6 +2,7 @@
 //!
 //! In: `{"op":"generate","ref":"a","body":{...},"detach":false,"idempotency_key":"k"}`, `{"op":"cancel","id":...}`,
 //! `{"op":"update","id":...,"temperature":0.9}`, `{"op":"ping"}`. Out: `{"event":...,"ref":...,"id":...,...}`.
+//! An event `audio` has the number of its `bytes` instead of `b64`; they are the binary message right after it.
 //! What is wrong with an operation is answered as event `error`; the socket stays. A socket that closes cancels the
 //! tasks that it made, unless they were detached. Each operation is asked for anew whether the caller may still do it.
 //!
@@ -23,6 +24,8 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseCode, CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use partita_engine::Request;
 use partita_engine::request::Generate;
 use partita_queue::{Job, JobId, Role, State as JobState};
@@ -129,6 +132,19 @@ struct Ping {
     _name: Option<String>,
 }
 
+/// An event on its way to the socket.
+struct Told {
+    event: Value,
+    /// The binary message after it.
+    samples: Option<Vec<u8>>,
+}
+
+impl From<Value> for Told {
+    fn from(event: Value) -> Told {
+        Told { event, samples: None }
+    }
+}
+
 /// What became of a message.
 enum Taken {
     Answer(Value),
@@ -145,8 +161,8 @@ struct Session {
     attached: HashSet<JobId>,
     /// Each gives the task, and whether its last event was handed on.
     watchers: JoinSet<(JobId, bool)>,
-    events: mpsc::Sender<Value>,
-    arrived: mpsc::Receiver<Value>,
+    events: mpsc::Sender<Told>,
+    arrived: mpsc::Receiver<Told>,
     _permit: Permit,
 }
 
@@ -172,6 +188,7 @@ impl Session {
         let (mut unanswered, mut used) = (0, Instant::now());
         let parting = self.app.parting.clone();
         loop {
+            let mut after = None;
             let answer = tokio::select! {
                 message = socket.recv() => {
                     unanswered = 0;
@@ -206,7 +223,10 @@ impl Session {
                         None => break,
                     }
                 }
-                Some(event) = self.arrived.recv() => Message::Text(event.to_string().into()),
+                Some(told) = self.arrived.recv() => {
+                    after = told.samples;
+                    Message::Text(told.event.to_string().into())
+                }
                 Some(ended) = self.watchers.join_next() => {
                     used = Instant::now();
                     if let Ok((id, true)) = ended {
@@ -240,9 +260,9 @@ impl Session {
                     break;
                 }
             };
-            match tokio::time::timeout(PATIENCE, socket.send(answer)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => break,
+            let samples = after.map(|samples| Message::Binary(samples.into()));
+            if !send(&mut socket, answer, samples, PATIENCE).await {
+                break;
             }
         }
         for id in std::mem::take(&mut self.attached) {
@@ -252,9 +272,9 @@ impl Session {
 
     /// Sends the events that came before the end.
     async fn tell_rest(&mut self, socket: &mut WebSocket) {
-        while let Ok(event) = self.arrived.try_recv() {
-            let sent = socket.send(Message::Text(event.to_string().into()));
-            if !matches!(tokio::time::timeout(PARTING, sent).await, Ok(Ok(()))) {
+        while let Ok(told) = self.arrived.try_recv() {
+            let samples = told.samples.map(|samples| Message::Binary(samples.into()));
+            if !send(socket, Message::Text(told.event.to_string().into()), samples, PARTING).await {
                 return;
             }
         }
@@ -369,7 +389,7 @@ impl Session {
                 // Where it cannot be asked, it was told all the same.
                 _ => json!({"event": "updated", "ref": name, "id": id.as_str()}),
             };
-            let _ = events.send(answer).await;
+            let _ = events.send(answer.into()).await;
             (id, false)
         });
     }
@@ -381,7 +401,8 @@ impl Session {
         }
         let key = op.idempotency_key.as_deref().map(|key| call::key(key.as_bytes(), "#/idempotency_key"));
         let call = Call { idempotency: key.transpose()?, ..self.call.clone() };
-        let (request, spoken): (Generate, _) = body::of_value_spoken(op.body.into(), "#/body")?;
+        let (mut request, spoken): (Generate, _) = body::of_value_spoken(op.body.into(), "#/body")?;
+        request.stream.get_or_insert(true);
         self.app.guard.admit(&call.caller).await?;
         let request = Request::Generate(Box::new(request));
         let canonical = submit::canonical(&call, &request);
@@ -468,18 +489,38 @@ fn fault(error: axum::Error) -> Option<(CloseCode, String)> {
     }
 }
 
+/// Takes the samples out of an event, and says how many bytes they are.
+fn unpack(data: &mut Value) -> Option<Vec<u8>> {
+    let samples = STANDARD.decode(data["b64"].as_str()?).ok()?;
+    let fields = data.as_object_mut()?;
+    fields.remove("b64");
+    fields.insert("bytes".into(), samples.len().into());
+    Some(samples)
+}
+
+/// Sends one or two messages; `false` when the other side is gone.
+async fn send(socket: &mut WebSocket, first: Message, second: Option<Message>, patience: Duration) -> bool {
+    for message in std::iter::once(first).chain(second) {
+        if !matches!(tokio::time::timeout(patience, socket.send(message)).await, Ok(Ok(()))) {
+            return false;
+        }
+    }
+    true
+}
+
 /// Passes the events of a task on until its last; returns its id, and whether the last came through.
 async fn tell(
     mut watch: Watch,
     id: JobId,
     name: Option<String>,
-    events: mpsc::Sender<Value>,
+    events: mpsc::Sender<Told>,
 ) -> (JobId, bool) {
-    while let Some(sent) = watch.next().await {
+    while let Some(mut sent) = watch.next().await {
+        let samples = if sent.name == "audio" { unpack(&mut sent.data) } else { None };
         let event = json!({
             "event": sent.name, "ref": name, "id": id.as_str(), "sequence": sent.sequence, "data": sent.data,
         });
-        if events.send(event).await.is_err() {
+        if events.send(Told { event, samples }).await.is_err() {
             break;
         }
         if sent.is_last {

@@ -7,18 +7,36 @@ use crate::problem::{Answer, Field, Kind, Problem};
 /// # Errors
 /// `NotAcceptable` unless the caller takes `media`, as in `text/event-stream`.
 pub fn require(headers: &HeaderMap, media: &str) -> Answer<()> {
-    if allows(headers, media) {
-        return Ok(());
+    choose(headers, &[media]).map(drop)
+}
+
+/// Which of `media` the caller likes best; the first of those that it likes the same.
+///
+/// # Errors
+/// `NotAcceptable` for one that takes none of them.
+pub fn choose<'a>(headers: &HeaderMap, media: &[&'a str]) -> Answer<&'a str> {
+    let mut best = None;
+    for media in media {
+        let weight = weight(headers, media);
+        if weight > best.map_or(0.0, |(_, best)| best) {
+            best = Some((*media, weight));
+        }
     }
+    best.map(|(media, _)| media).ok_or_else(|| refused(&media.join(" or ")))
+}
+
+/// What a caller is told that takes none of the `media` there are.
+pub fn refused(media: &str) -> Problem {
     let detail = format!("must allow {media}, which is all that this path answers with");
     let name = header::ACCEPT.as_str();
     let mut problem = Problem::new(Kind::NotAcceptable, format!("the header {name} {detail}"));
     problem.errors = vec![Field::new(name, detail, Some(media.to_owned()))];
-    Err(problem)
+    problem
 }
 
-/// The closest range that names `media` decides; without any range everything is allowed.
-fn allows(headers: &HeaderMap, media: &str) -> bool {
+/// How much the caller likes `media`, `[0, 1]`. The closest range that names it decides; without any range everything
+/// is liked.
+fn weight(headers: &HeaderMap, media: &str) -> f32 {
     let (family, _) = media.split_once('/').unwrap_or((media, ""));
     let lines = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let ranges = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|range| !range.is_empty());
@@ -35,12 +53,12 @@ fn allows(headers: &HeaderMap, media: &str) -> bool {
             _ => continue,
         };
         let weight = parts.find_map(|part| part.strip_prefix("q=").map(|q| q.trim().parse::<f32>()));
-        let wanted = weight.is_none_or(|weight| weight.is_ok_and(|weight| weight > 0.0));
+        let weight = weight.map_or(1.0, |weight| weight.unwrap_or(0.0).clamp(0.0, 1.0));
         if closest.is_none_or(|(other, _)| other < near) {
-            closest = Some((near, wanted));
+            closest = Some((near, weight));
         }
     }
-    closest.map_or(!some, |(_, wanted)| wanted)
+    closest.map_or(if some { 0.0 } else { 1.0 }, |(_, weight)| weight)
 }
 
 #[cfg(test)]
@@ -55,7 +73,7 @@ mod tests {
             for line in lines {
                 headers.append(header::ACCEPT, HeaderValue::from_str(line).expect("a header"));
             }
-            allows(&headers, "text/event-stream")
+            require(&headers, "text/event-stream").is_ok()
         };
         for good in [
             &[][..],
@@ -79,6 +97,15 @@ mod tests {
         ] {
             assert!(!of(bad), "{bad:?}");
         }
+        let chosen = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            choose(&headers, &["text/event-stream", "audio/wav"]).map_err(|problem| problem.status().as_u16())
+        };
+        assert_eq!(chosen("*/*"), Ok("text/event-stream"));
+        assert_eq!(chosen("audio/wav"), Ok("audio/wav"));
+        assert_eq!(chosen("audio/*, text/event-stream;q=0.9"), Ok("audio/wav"));
+        assert_eq!(chosen("audio/wav;q=0, audio/*"), Err(406));
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("audio/wav"));
         let problem = require(&headers, "text/event-stream").expect_err("refused");

@@ -4,11 +4,12 @@
 use crate::problem::{Problem, shown};
 
 /// Another name, and the field's own.
-pub const ALIASES: [(&str, &str); 4] = [
+pub const ALIASES: [(&str, &str); 5] = [
     ("model_name", "model"),
     ("producer_style", "style"),
     ("num_outputs", "variations"),
     ("n", "variations"),
+    ("duration", "seconds"),
 ];
 
 /// Names kept of one body: every one that a batch can have, and not all that a hostile body repeats.
@@ -19,10 +20,18 @@ const MOST: usize = 40_000;
 pub struct Spoken(Vec<(String, String)>);
 
 impl Spoken {
+    /// Of a body whose fields have other names throughout: the field's own, and the one it came under.
+    pub fn of(names: &[(&str, &str)]) -> Spoken {
+        let place = |name: &str| format!("#/{name}");
+        Spoken(names.iter().map(|(own, came)| (place(own), place(came))).collect())
+    }
+
     /// Notes the field `name` of the object at pointer `place`, if that is another name.
     pub fn hear(&mut self, place: &str, name: &str) {
         let found = ALIASES.iter().find(|(alias, _)| *alias == name);
-        if let Some((alias, own)) = found.filter(|_| self.0.len() < MOST) {
+        // Notes have a duration of their own, and there may be very many.
+        let in_notes = place.contains("notes/");
+        if let Some((alias, own)) = found.filter(|_| self.0.len() < MOST && !in_notes) {
             self.0.push((format!("{place}/{own}"), format!("{place}/{alias}")));
         }
     }

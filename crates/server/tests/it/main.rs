@@ -5,6 +5,7 @@ mod generate;
 mod operations;
 mod quotas;
 mod refusals;
+mod sound;
 mod streams;
 mod system;
 mod tasks;

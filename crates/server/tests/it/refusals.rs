@@ -20,7 +20,8 @@ async fn each_wrong_body_is_told_its_place() {
         ("{\"bars\": 0}", 422, "invalid-request", "#/bars"),
         ("{\"bars\": 1.5}", 422, "invalid-request", "#/bars"),
         ("{\"barz\": 4}", 422, "invalid-request", "#/barz"),
-        ("{\"prompt\": \"sad piano\"}", 422, "invalid-request", "#/prompt"),
+        ("{\"prompt\": \"sad piano\"}", 404, "unknown-model", "#/prompt"),
+        ("{\"model\": \"drums\", \"duration\": 5}", 422, "invalid-request", "#/duration"),
         ("{\"style\": \"polka-metal\"}", 422, "unknown-style", "#/style"),
         ("{\"model\": \"nope\"}", 404, "unknown-model", ""),
         ("[]", 422, "invalid-request", "#"),
@@ -251,7 +252,8 @@ async fn what_is_asked_for_twice_or_in_vain_is_refused() {
     {
         let request = server.post(path).header("accept", accept).json(&json!({"bars": 1}));
         let refused = problem(request, 406, "not-acceptable").await;
-        assert_eq!(refused["errors"][0]["allowed"], "text/event-stream");
+        let allowed = refused["errors"][0]["allowed"].as_str().expect("told");
+        assert!(allowed.starts_with("text/event-stream"), "{accept}: {allowed}");
     }
     assert_eq!(server.answer(server.get("/api/v1/tasks")).await.1["data"], json!([]));
     let task = server.complete("/api/v1/generate", json!({"bars": 1})).await;

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::fixture::{LONG, Server, header, problem, send};
 
 /// `(id, event, data)` of a whole stream.
-fn events(text: &str) -> Vec<(u64, String, Value)> {
+pub fn events(text: &str) -> Vec<(u64, String, Value)> {
     let field = |block: &str, name: &str| {
         block.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim_start().to_owned()
     };
@@ -111,19 +111,20 @@ async fn a_stream_gives_its_place_back_however_it_ends_and_a_refusal_takes_none(
     open_streams(&server, 0).await;
 }
 
-type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+pub type Socket =
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
-async fn open(server: &Server) -> Socket {
+pub async fn open(server: &Server) -> Socket {
     let url = format!("ws://{}/api/v1/stream", server.address);
     tokio_tungstenite::connect_async(url).await.expect("a socket").0
 }
 
-async fn say(socket: &mut Socket, op: &Value) {
+pub async fn say(socket: &mut Socket, op: &Value) {
     socket.send(Message::text(op.to_string())).await.expect("sent");
 }
 
 /// The next event called one of `names`.
-async fn hear(socket: &mut Socket, names: &[&str]) -> Value {
+pub async fn hear(socket: &mut Socket, names: &[&str]) -> Value {
     let listen = async {
         loop {
             let Message::Text(text) = socket.next().await.expect("open").expect("a message") else {

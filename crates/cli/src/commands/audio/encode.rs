@@ -53,10 +53,7 @@ impl Encoding {
     /// # Errors
     /// What cannot be encoded, or an ffmpeg that fails.
     pub fn encode(&self, mut clip: Pcm) -> Result<Vec<u8>> {
-        let peak = clip.peak();
-        if peak > 1.0 {
-            clip.scale(1.0 / peak);
-        }
+        clip.fit();
         match self {
             Encoding::Wav => Ok(wav_bytes(&clip, WavFormat::Int16)?),
             Encoding::Flac => Ok(flac_bytes(&clip)?),

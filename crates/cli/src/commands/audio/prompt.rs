@@ -1,11 +1,7 @@
 //! The prompt: what was typed, and what options add to it.
-//!
-//! MusicGen's training texts end in their metadata as `key: value`, joined by full stops, so that is how they are said:
-//! `dusty beat. genre: lo-fi. instrument: rhodes. bpm: 92. key: F minor`.
-//!
-//! Source: `MusicInfo` of facebookresearch/audiocraft.
 
 use clap::Args;
+use partita_models::musicgen;
 
 use crate::options;
 
@@ -35,41 +31,14 @@ pub struct Words {
 impl Words {
     /// The prompt as the model reads it.
     pub fn prompt(&self) -> String {
-        let instruments: Vec<&str> = self.instruments.iter().map(|name| name.trim()).collect();
-        let instruments = Some(instruments.join(", ")).filter(|list| !list.is_empty());
-        let tempo = self.tempo.map(|tempo| tempo.to_string());
-        let said = |name: &str, value: &Option<String>| {
-            let value = value.as_deref().map(str::trim).filter(|value| !value.is_empty());
-            value.map(|value| format!("{name}: {value}"))
+        let words = musicgen::Words {
+            prompt: self.prompt.clone(),
+            style: self.style.clone(),
+            instruments: self.instruments.clone(),
+            mood: self.mood.clone(),
+            tempo: self.tempo,
+            key: self.key.clone(),
         };
-        let text = self.prompt.as_deref().map(|text| text.trim().trim_end_matches('.').to_owned());
-        let parts = [
-            text.filter(|text| !text.is_empty()),
-            said("genre", &self.style),
-            said("moods", &self.mood),
-            said("instrument", &instruments),
-            said("bpm", &tempo),
-            said("key", &self.key),
-        ];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(". ")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_are_said_in_the_words_of_the_training_texts() {
-        let words = Words {
-            prompt: Some("dusty beat.".into()),
-            style: Some("lo-fi".into()),
-            instruments: vec!["rhodes".into(), " bass".into()],
-            mood: None,
-            tempo: Some(92.0),
-            key: Some("F minor".into()),
-        };
-        let prompt = "dusty beat. genre: lo-fi. instrument: rhodes, bass. bpm: 92. key: F minor";
-        assert_eq!(words.prompt(), prompt);
+        words.prompt()
     }
 }

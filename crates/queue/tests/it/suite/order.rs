@@ -242,6 +242,13 @@ pub async fn a_waiter_wakes_for_a_job(store: &dyn Store) {
     assert!(started.elapsed() < Duration::from_secs(10));
     // Nothing to come: the time is up.
     assert!(claim(&*queue).await.is_some());
+    for lane in Lane::ALL {
+        submit(&*queue, NewJob { lane, ..new_job() }).await;
+        let started = std::time::Instant::now();
+        queue.wait(&[lane], Duration::from_secs(30)).await.expect("waiting works");
+        assert!(started.elapsed() < Duration::from_secs(10), "{lane}");
+        assert_eq!(queue.claim("w", lane, 1).await.expect("claiming works").len(), 1, "{lane}");
+    }
     queue.wait(&[Lane::Heavy], Duration::from_millis(10)).await.expect("waiting works");
 }
 
