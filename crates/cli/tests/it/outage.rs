@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::server::{Event, PATIENCE, Process, Redis, Server, worker};
 
 /// Lanes that are left to others.
-const NO_WORKERS: [&str; 6] = [
+const NO_WORKERS: [&str; 8] = [
     "--set",
     "lanes.generation.workers=0",
     "--set",

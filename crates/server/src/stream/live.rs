@@ -1,6 +1,5 @@
 //! The sound of one task while it is made: a WAV file whose end nobody knows yet.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -65,11 +64,10 @@ pub async fn respond(app: &Arc<App>, caller: &Caller, permit: Permit, id: &JobId
         check,
         next: 0,
         ended: false,
-        ready: VecDeque::new(),
+        begun: None,
         _permit: permit,
     };
-    let first = live.first().await?;
-    live.ready.push_back(first);
+    live.begun = Some(live.first().await?);
     let sound = stream::unfold(live, async |mut live| live.next().await.map(|part| (part, live)));
     let mut response = Response::new(Body::from_stream(sound));
     let headers = response.headers_mut();
@@ -87,7 +85,8 @@ struct Live {
     /// Number of the part that comes next. A task that begins anew makes the same parts again.
     next: u64,
     ended: bool,
-    ready: VecDeque<Bytes>,
+    /// What goes out first.
+    begun: Option<Bytes>,
     _permit: Permit,
 }
 
@@ -119,8 +118,8 @@ impl Live {
     }
 
     async fn next(&mut self) -> Option<std::io::Result<Bytes>> {
-        if let Some(part) = self.ready.pop_front() {
-            return Some(Ok(part));
+        if let Some(begun) = self.begun.take() {
+            return Some(Ok(begun));
         }
         if self.ended {
             return None;
