@@ -107,6 +107,7 @@ fn a_server_killed_in_the_middle_of_a_sound_makes_it_after_its_restart() {
     let (mut server, client) = serve(&data);
     let task = client.finished(&id);
     assert_eq!(task["status"], "complete", "{task}");
+    assert_eq!(task["attempts"], 2, "it was killed in the middle");
     assert!(client.files(&task)[0] == place.read("whole.wav"));
     assert_eq!(server.process.terminate(), 0);
 }

@@ -214,7 +214,7 @@ impl Catalogue {
                 }
                 // Others may tell the place of a file.
                 Err(store::Error::Damaged { why, .. }) => {
-                    self.junk.push((id.name, format!("is damaged: {why}")))
+                    self.junk.push((id.name, format!("is damaged: {why}")));
                 }
                 Err(_) => self.junk.push((id.name, "cannot be read".into())),
             }
