@@ -25,6 +25,7 @@ mod packed;
 mod pool;
 mod rows;
 mod shared;
+mod streamed;
 pub mod train;
 mod windows;
 #[cfg(target_arch = "x86_64")]

@@ -97,16 +97,7 @@ impl Matrix {
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
             return Err(Error::NotFinite { index, value: values[index].to_string() });
         }
-        let tiles = out_features.div_ceil(TILE);
-        let tile_bytes = tile_bytes(precision, in_features);
-        let mut matrix = Matrix {
-            out_features,
-            in_features,
-            precision,
-            data: Buffer::streamed(tiles * tile_bytes),
-            scales: vec![0.0; if precision == Precision::Int8 { tiles * TILE } else { 0 }],
-            bias: vec![0.0; tiles * TILE],
-        };
+        let mut matrix = Self::empty(out_features, in_features, precision);
         let mut row = vec![0.0; in_features.next_multiple_of(GROUP)];
         for out in 0..out_features {
             match order {
@@ -170,24 +161,26 @@ impl Matrix {
     /// If there is no such row.
     pub fn row(&self, out: usize) -> Vec<f32> {
         assert!(out < self.out_features, "row {out} of {}", self.out_features);
+        (0..self.in_features).map(|at| self.stored(out, at)).collect()
+    }
+
+    /// The weight of output `out` for input `at`.
+    #[inline(always)]
+    pub(crate) fn stored(&self, out: usize, at: usize) -> f32 {
         let (tile, lane) = (out / TILE, out % TILE);
         let bytes = &self.data.bytes()[tile * self.tile_bytes()..][..self.tile_bytes()];
-        (0..self.in_features)
-            .map(|at| match self.precision {
-                Precision::F32 => self.data.floats()[tile * self.tile_bytes() / 4 + at * TILE + lane],
-                Precision::Int8 => {
-                    (f32::from(bytes[at / 4 * 64 + lane * 4 + at % 4]) - 128.0) * self.scales[out]
-                }
-                Precision::Q4 => {
-                    let group = &bytes[at / GROUP * GROUP_BYTES..][..GROUP_BYTES];
-                    let within = at % GROUP;
-                    let byte = group[within / 8 * 64 + lane * 4 + within % 4];
-                    let nibble = if within % 8 < 4 { byte & 15 } else { byte >> 4 };
-                    let scale = u16::from_le_bytes([group[256 + 2 * lane], group[257 + 2 * lane]]);
-                    (f32::from(nibble) - 8.0) * f16_to_f32(scale)
-                }
-            })
-            .collect()
+        match self.precision {
+            Precision::F32 => self.data.floats()[tile * self.tile_bytes() / 4 + at * TILE + lane],
+            Precision::Int8 => (f32::from(bytes[at / 4 * 64 + lane * 4 + at % 4]) - 128.0) * self.scales[out],
+            Precision::Q4 => {
+                let group = &bytes[at / GROUP * GROUP_BYTES..][..GROUP_BYTES];
+                let within = at % GROUP;
+                let byte = group[within / 8 * 64 + lane * 4 + within % 4];
+                let nibble = if within % 8 < 4 { byte & 15 } else { byte >> 4 };
+                let scale = u16::from_le_bytes([group[256 + 2 * lane], group[257 + 2 * lane]]);
+                (f32::from(nibble) - 8.0) * f16_to_f32(scale)
+            }
+        }
     }
 
     pub(crate) fn check_size(out_features: usize, in_features: usize) -> Result<()> {
@@ -209,32 +202,52 @@ impl Matrix {
         tile_bytes(self.precision, self.in_features)
     }
 
+    /// All weights zero. The sizes were checked.
+    pub(crate) fn empty(out_features: usize, in_features: usize, precision: Precision) -> Matrix {
+        let tiles = out_features.div_ceil(TILE);
+        Matrix {
+            out_features,
+            in_features,
+            precision,
+            data: Buffer::streamed(tiles * tile_bytes(precision, in_features)),
+            scales: vec![0.0; if precision == Precision::Int8 { tiles * TILE } else { 0 }],
+            bias: vec![0.0; tiles * TILE],
+        }
+    }
+
     /// `row` is padded with zeros to a whole number of groups.
     fn pack_row(&mut self, out: usize, row: &[f32]) {
+        let top = row.iter().fold(0.0f32, |top, value| top.max(value.abs()));
+        if self.precision == Precision::Int8 {
+            self.scales[out] = top / 127.0;
+        }
+        self.pack_part(out, 0, row, inverse(top));
+    }
+
+    /// Packs the weights of output `out` for the inputs from `first` on, a whole number of groups each. `inverse` is
+    /// that of the whole row, and int8 only.
+    pub(crate) fn pack_part(&mut self, out: usize, first: usize, part: &[f32], inverse: f32) {
         let (tile, lane) = (out / TILE, out % TILE);
         let start = tile * self.tile_bytes();
+        let left = self.in_features - first;
         match self.precision {
             Precision::F32 => {
-                let tile = &mut self.data.floats_mut()[start / 4..];
-                for (at, value) in row[..self.in_features].iter().enumerate() {
+                let tile = &mut self.data.floats_mut()[start / 4 + first * TILE..];
+                for (at, value) in part.iter().take(left).enumerate() {
                     tile[at * TILE + lane] = *value;
                 }
             }
             Precision::Int8 => {
-                let tile = &mut self.data.bytes_mut()[start..];
-                let top = row.iter().fold(0.0f32, |top, value| top.max(value.abs()));
-                self.scales[out] = top / 127.0;
-                let inverse = if top > SMALLEST { 127.0 / top } else { 0.0 };
-                for (at, value) in row[..self.in_features.next_multiple_of(4)].iter().enumerate() {
+                let tile = &mut self.data.bytes_mut()[start + first * TILE..];
+                for (at, value) in part.iter().take(left.next_multiple_of(4)).enumerate() {
                     let rounded = (value * inverse + ROUND) - ROUND;
                     tile[at / 4 * 64 + lane * 4 + at % 4] = (rounded.clamp(-127.0, 127.0) + 128.0) as u8;
                 }
             }
             Precision::Q4 => {
-                let tile = &mut self.data.bytes_mut()[start..];
-                for (group, values) in
-                    row.chunks_exact(GROUP).take(self.in_features.div_ceil(GROUP)).enumerate()
-                {
+                let tile = &mut self.data.bytes_mut()[start + first / GROUP * GROUP_BYTES..];
+                let groups = part.chunks_exact(GROUP).take(left.div_ceil(GROUP));
+                for (group, values) in groups.enumerate() {
                     let (scale, nibbles) = quantize_group(values);
                     let group = &mut tile[group * GROUP_BYTES..][..GROUP_BYTES];
                     for (at, nibble) in nibbles.into_iter().enumerate() {
@@ -246,6 +259,11 @@ impl Matrix {
             }
         }
     }
+}
+
+/// What int8 weights are multiplied by before they are rounded, where `top` is the largest magnitude of their row.
+pub(crate) fn inverse(top: f32) -> f32 {
+    if top > SMALLEST { 127.0 / top } else { 0.0 }
 }
 
 /// Rows with nothing larger count as zero: 127 over a smaller number could overflow.

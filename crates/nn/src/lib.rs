@@ -36,18 +36,20 @@ mod rng;
 mod sample;
 mod style;
 mod tap;
+mod tensor_source;
 mod weights;
 
 pub use conv::{Conv, ConvShape, ConvStream, ConvTranspose, ConvTransposeStream};
 pub use decoder::{Decoder, Logits, SequenceId};
 pub use error::Error;
 pub use gpt::{Activation, Gpt, GptConfig};
-pub use lstm::{Lstm, LstmStream};
+pub use lstm::{BiLstm, Lstm, LstmCell, LstmFrame, LstmState, LstmStream, TensorflowLstm, tensorflow_dense};
 pub use partita_kernels::{KvPrecision, Path, Pool, Precision};
 pub use rng::Rng;
 pub use sample::{Sampler, Sampling, guide, log_probability};
 pub use style::StyleEmbedding;
 pub use tap::Tap;
+pub use tensor_source::TensorSource;
 pub use weights::Tensors;
 
 /// Result with this crate's [`Error`].

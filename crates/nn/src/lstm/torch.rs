@@ -1,34 +1,25 @@
-//! Long short-term memory: layers in a row, over a sequence that comes whole or in pieces.
+//! Layers in a row, over a sequence that comes whole or in pieces, with the weights of `torch.nn.LSTM`.
 //!
 //! What a layer adds from its input is one product for all frames of a piece; only the product with the last
 //! hidden state goes frame by frame. A layer takes a whole piece before the next layer starts, so that its
 //! recurrent weights are read from the cache for all frames but the first.
-//!
-//! **Rule:** a gate is the product with the input, its bias included, plus the product with the hidden state.
-//! Nothing depends on the pieces.
 
-use partita_kernels::{After, Compute, Matrix, Order, Precision, lstm_cell};
+use partita_kernels::{Compute, Matrix, Order, Precision};
 
+use super::{LstmCell, LstmState};
 use crate::{Error, Result};
 
 /// Layers of equal width.
 pub struct Lstm {
     width: usize,
-    layers: Vec<Layer>,
-}
-
-struct Layer {
-    /// `[4 H, H]`, both biases added.
-    input: Matrix,
-    /// `[4 H, H]`
-    recurrent: Matrix,
+    layers: Vec<LstmCell>,
 }
 
 /// What the layers remember, and room for their sums.
 #[derive(Default)]
 pub struct LstmStream {
-    /// Hidden state and cell of each layer, `[H]`; empty at the start.
-    states: Vec<(Vec<f32>, Vec<f32>)>,
+    /// One a layer; empty at the start.
+    states: Vec<LstmState>,
     /// `[T, 4 H]`
     gates: Vec<f32>,
     /// `[T, H]`
@@ -59,8 +50,7 @@ impl Lstm {
             };
             let input = matrix(format!("weight_ih_l{layer}"))?;
             let recurrent = matrix(format!("weight_hh_l{layer}"))?;
-            let biased = |source| Error::Tensor { name: format!("bias_ih_l{layer}"), source };
-            all.push(Layer { input: input.with_bias(&bias).map_err(biased)?, recurrent });
+            all.push(LstmCell::new(vec![input], recurrent, &format!("bias_ih_l{layer}"), bias)?);
         }
         Ok(Lstm { width, layers: all })
     }
@@ -69,18 +59,17 @@ impl Lstm {
     pub fn push<'s>(&self, compute: &mut Compute, stream: &'s mut LstmStream, x: &[f32]) -> &'s [f32] {
         let (width, frames) = (self.width, x.len() / self.width);
         if stream.states.is_empty() {
-            stream.states.resize(self.layers.len(), (vec![0.0; width], vec![0.0; width]));
+            stream.states.resize(self.layers.len(), LstmState::zeros(1, width));
         }
-        stream.gates.resize(frames * 4 * width, 0.0);
         stream.hidden.clear();
         stream.hidden.extend_from_slice(x);
-        for (layer, (hidden, cell)) in self.layers.iter().zip(&mut stream.states) {
-            compute.windows(&layer.input, &stream.hidden, width, After::Store, &mut stream.gates);
+        for (layer, state) in self.layers.iter().zip(&mut stream.states) {
+            layer.begin(frames, &mut stream.gates);
+            layer.add(compute, 0, &stream.hidden, &mut stream.gates);
             let outputs = stream.hidden.chunks_exact_mut(width);
             for (gates, output) in stream.gates.chunks_exact_mut(4 * width).zip(outputs) {
-                compute.matmul(&layer.recurrent, hidden, After::Add, gates);
-                lstm_cell(compute.path(), gates, cell, hidden);
-                output.copy_from_slice(hidden);
+                layer.advance(compute, gates, state);
+                output.copy_from_slice(&state.hidden);
             }
         }
         &stream.hidden
