@@ -4,4 +4,5 @@
 #![forbid(unsafe_code)]
 
 pub mod drums;
+pub mod music_vae;
 pub mod musicgen;

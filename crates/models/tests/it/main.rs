@@ -2,12 +2,15 @@
 
 mod clips;
 mod live;
+mod music_vae;
+mod music_vae_errors;
+mod music_vae_int8;
 mod musicgen;
 mod musicgen_check;
 mod musicgen_codec;
 mod musicgen_melody;
 mod musicgen_packed;
-mod musicgen_shared;
+mod recipe;
 mod shared;
 mod streaming;
 
