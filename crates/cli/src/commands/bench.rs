@@ -5,6 +5,7 @@ mod share;
 use std::sync::Arc;
 
 use clap::Subcommand;
+use partita_models::music_vae::bench::{VaeBench, vae};
 use partita_models::musicgen::bench::{AudioBench, audio};
 use partita_nn::bench::{DecodeBench, decode, gemv};
 use partita_nn::{KvPrecision, Precision};
@@ -91,6 +92,21 @@ pub enum Command {
         #[arg(long, default_value = "int8", value_parser = kv)]
         kv: KvPrecision,
     },
+    /// Decoding and encoding two bars with a published size of MusicVAE
+    Vae {
+        /// cat-mel_2bar_big, cat-mel_2bar_small or groovae_2bar_humanize
+        #[arg(long, default_value = "cat-mel_2bar_big")]
+        model: String,
+        /// Pieces decoded together
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+        batch: u16,
+        /// f32, int8 or q4
+        #[arg(long, default_value = "int8", value_parser = precision)]
+        precision: Precision,
+        /// Runs; the median counts
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+        runs: u16,
+    },
     /// Drum requests at once in shared steps, against one after another
     Share {
         #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -138,6 +154,31 @@ pub fn run(command: &Command, session: &Session) -> Result<()> {
                 report.codec_s_per_s,
                 100.0 * report.share_of_bandwidth,
                 gigabytes(report.bandwidth),
+            );
+            session.answer(&json!(report), &text, false)
+        }
+        Command::Vae { ref model, batch, precision, runs } => {
+            let (batch, runs) = (usize::from(batch), usize::from(runs));
+            let bench = VaeBench { model: model.clone(), batch, precision, threads, runs };
+            // Every other field was checked above.
+            let report = vae(&bench).map_err(|error| Error::usage("model", error))?;
+            let megabytes = |bytes: u64| round(bytes as f64 / 1e6, 0);
+            let text = format!(
+                "{:.1} ms for {batch} x {} steps, {:.1} ms to encode them again\n\
+                 {} ({} parameters), {} weights, {} kernels, {threads} threads\n\
+                 {} MB a step, {:.0} % of {} GB/s; {} MB of weights, {} MB in memory at most\n",
+                report.decode_ms,
+                report.steps,
+                report.encode_ms,
+                report.model,
+                report.parameters,
+                report.precision,
+                report.kernels,
+                megabytes(report.bytes_per_step as u64),
+                100.0 * report.share_of_bandwidth,
+                gigabytes(report.bandwidth),
+                megabytes(report.model_bytes as u64),
+                report.peak_bytes.map_or_else(|| "?".to_owned(), |bytes| megabytes(bytes).to_string()),
             );
             session.answer(&json!(report), &text, false)
         }

@@ -169,7 +169,7 @@ impl Config {
                     ));
                 }
             }
-            Head::Groove if self.cores.len() > 1 || depth % 3 != 0 => {
+            Head::Groove if self.cores.len() > 1 || !depth.is_multiple_of(3) => {
                 return Err(Error::range("outputs of a groove", "a multiple of 3 of one decoder", depth));
             }
             Head::Nade { hidden } if self.cores.len() > 1 || self.cores[0].outputs != depth + hidden => {

@@ -207,7 +207,7 @@ fn add(
                     }
                 }
                 Sequence::Rows { width, values } => {
-                    x.extend_from_slice(&values[frame.step * width..][..*width])
+                    x.extend_from_slice(&values[frame.step * width..][..*width]);
                 }
             }
         }

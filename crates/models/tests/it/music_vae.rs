@@ -48,8 +48,12 @@ fn vectors() -> Option<PathBuf> {
 }
 
 pub fn reference(name: &str) -> Reference {
+    read(&format!("musicvae/{name}"))
+}
+
+fn read(folder: &str) -> Reference {
     let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/reference");
-    let folder = vectors().unwrap_or(repository).join("magenta/musicvae").join(name);
+    let folder = vectors().unwrap_or(repository).join("magenta").join(folder);
     let json = std::fs::read_to_string(folder.join("case.json")).unwrap();
     Reference {
         case: serde_json::from_str(&json).unwrap(),
@@ -274,6 +278,25 @@ fn magenta_vaes_of_published_sizes_equal_magenta() {
             check_all(name);
         }
     }
+}
+
+#[test]
+fn magenta_js_and_its_published_layout_agree() {
+    let reference = read("tfjs/mel_f32");
+    let model = reference.model(Precision::F32);
+    let compute = &mut compute();
+    for (steps, mu) in reference.pieces("enc_tokens").iter().zip(reference.points("mu")) {
+        let got = model.encode(compute, &[Input { steps, controls: None }]).unwrap();
+        assert_close(&got[0].mu, &mu, POSTERIOR, "mu");
+    }
+    let points = reference.points("z");
+    let request = Decode { points: &points, temperature: 0.0, length: Some(32), controls: None };
+    let rngs = &mut vec![Rng::new(0, 0); points.len()];
+    let got = model.decode(compute, &request, rngs, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(got, reference.pieces("greedy"));
+    let taught = model.teach(compute, &Teacher { points: &points, targets: &got, controls: None }).unwrap();
+    let outputs: Vec<f32> = taught.into_iter().flat_map(|taught| taught.outputs).collect();
+    assert_close(&outputs, &reference.floats("greedy_logits"), OUTPUTS, "outputs");
 }
 
 #[test]
