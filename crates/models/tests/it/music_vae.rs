@@ -15,6 +15,10 @@ use crate::recipe::Recipe;
 
 /// Between Magenta's f32 and an implementation in f64 lie 8e-7.
 const POSTERIOR: f32 = 5e-6;
+/// Noise as weights makes 256 steps of 2 x 2048 cells chaotic: 1e-9 added to the first state grows to 3e-5, and between
+/// Magenta's f32 and the same in f64 lie 0.009 (torch's f32: 0.02), where mu itself is about 0.4. Steps and ways from
+/// given points are compared as closely as everywhere.
+const CHAOTIC: f32 = 0.05;
 /// Between Magenta's f32 and an implementation in f64 lie 6e-6; ours adds in one chain, which loses more digits.
 const OUTPUTS: f32 = 5e-5;
 /// Velocities and offsets are the outputs after functions with slopes of at most 1.
@@ -220,13 +224,14 @@ fn check_all(name: &str) {
     let started = Instant::now();
     let model = reference.model(Precision::F32);
     let groove = model.config().head == Head::Groove;
+    let close = if FULL_HIERARCHICAL.contains(&name) { CHAOTIC } else { POSTERIOR };
     let posteriors = reference.encoded(&model, &mut compute());
     let (mu, sigma) = (reference.points("mu"), reference.points("sigma"));
     assert_eq!(posteriors.len(), mu.len());
     let mut apart = [0.0f32; 2];
     for (posterior, (mu, sigma)) in posteriors.iter().zip(mu.iter().zip(&sigma)) {
-        assert_close(&posterior.mu, mu, POSTERIOR, &format!("{name} mu"));
-        assert_close(&posterior.sigma, sigma, POSTERIOR, &format!("{name} sigma"));
+        assert_close(&posterior.mu, mu, close, &format!("{name} mu"));
+        assert_close(&posterior.sigma, sigma, close, &format!("{name} sigma"));
         apart = [apart[0].max(worst(&posterior.mu, mu)), apart[1].max(worst(&posterior.sigma, sigma))];
     }
     let greedy = reference.pieces("greedy");
