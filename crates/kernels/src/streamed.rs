@@ -133,6 +133,7 @@ mod tests {
                 let mut asked = 0;
                 let streamed = Matrix::pack_streamed(out, inputs, precision, |range| {
                     asked += range.len();
+                    assert!(range.len() * out <= BLOCK || range.len() <= GROUP, "{range:?} at once");
                     Ok::<_, Error>(values[range.start * out..range.end * out].to_vec())
                 });
                 assert!(bytes(&streamed.unwrap()) == bytes(&whole), "{whole:?}");

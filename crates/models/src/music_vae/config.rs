@@ -34,7 +34,7 @@ pub enum Head {
 }
 
 /// Widths of stacked layers, the first one first.
-pub type Layers = Vec<usize>;
+pub(super) type Layers = Vec<usize>;
 
 /// How a hierarchical model cuts its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +154,11 @@ impl Config {
     /// Checks what was set by hand against the tensors.
     pub(super) fn check(&self) -> Result<(), Error> {
         let depth = self.output_depth();
+        let hidden: usize = self.cores.iter().map(|core| core.outputs - core.depth).sum();
         match &self.head {
+            Head::Categorical(_) | Head::Groove if hidden > 0 => {
+                return Err(Error::range("head", format!("NADE with {hidden} hidden units"), "another"));
+            }
             Head::Categorical(depths) => {
                 let fits = if self.cores.len() > 1 {
                     depths.iter().eq(self.cores.iter().map(|core| &core.depth))
@@ -172,8 +176,8 @@ impl Config {
             Head::Groove if self.cores.len() > 1 || !depth.is_multiple_of(3) => {
                 return Err(Error::range("outputs of a groove", "a multiple of 3 of one decoder", depth));
             }
-            Head::Nade { hidden } if self.cores.len() > 1 || self.cores[0].outputs != depth + hidden => {
-                return Err(Error::range("hidden units of NADE", self.cores[0].outputs - depth, hidden));
+            Head::Nade { hidden: asked } if self.cores.len() > 1 || *asked != hidden || hidden == 0 => {
+                return Err(Error::range("hidden units of NADE", hidden, asked));
             }
             Head::Groove | Head::Nade { .. } => {}
         }

@@ -24,7 +24,7 @@ mod model;
 mod sequence;
 mod teacher;
 
-pub use config::{Config, Head, Layers, Segments};
+pub use config::{Config, Head, Segments};
 pub use encoder::{Input, Posterior};
 pub use error::Error;
 pub use model::{Decode, MusicVae, Progress};

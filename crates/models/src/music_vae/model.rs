@@ -13,6 +13,8 @@ use super::{Config, Error, Head, Segments, Sequence};
 /// The most steps of a piece, and the most pieces of a call.
 const MOST_STEPS: usize = 4096;
 const MOST_PIECES: usize = 256;
+/// Steps that are encoded together, about: what lies between two layers takes a few kilobytes a step.
+const TOGETHER: usize = 4096;
 
 /// Points to be decoded.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +110,19 @@ impl MusicVae {
             check_length(length, lengths)?;
             self.check_controls(input.controls, length)?;
         }
-        Ok(self.encoder.run(compute, config, inputs))
+        let mut posteriors = Vec::with_capacity(inputs.len());
+        let mut rest = inputs;
+        while !rest.is_empty() {
+            let mut steps = 0;
+            let fit = rest.iter().take_while(|input| {
+                steps += input.steps.len();
+                steps <= TOGETHER
+            });
+            let (group, after) = rest.split_at(fit.count().max(1));
+            posteriors.extend(self.encoder.run(compute, config, group));
+            rest = after;
+        }
+        Ok(posteriors)
     }
 
     /// Decodes points; piece `i` draws from `rngs[i]` alone, so it does not depend on the others. `watch` is told after

@@ -286,6 +286,19 @@ fn magenta_vaes_of_published_sizes_equal_magenta() {
 }
 
 #[test]
+fn magenta_many_long_pieces_are_encoded_as_each_alone() {
+    let model = reference("flat_mel_2layer_enc").model(Precision::F32);
+    let steps = |length: usize| Sequence::tokens((0..length).map(|at| (at * length % 90) as u32).collect());
+    let pieces: Vec<Sequence> = [3000, 2000, 90, 4096, 1].into_iter().map(steps).collect();
+    let inputs: Vec<Input<'_>> = pieces.iter().map(|steps| Input { steps, controls: None }).collect();
+    let together = model.encode(&mut compute(), &inputs).unwrap();
+    for (input, together) in inputs.iter().zip(&together) {
+        assert!(model.encode(&mut compute(), &[*input]).unwrap()[0] == *together);
+    }
+    assert_eq!(together.len(), 5);
+}
+
+#[test]
 fn magenta_js_and_its_published_layout_agree() {
     let reference = read("tfjs/mel_f32");
     let model = reference.model(Precision::F32);

@@ -120,6 +120,15 @@ fn magenta_a_head_that_does_not_fit_is_refused() {
     assert_eq!(error.as_deref(), Some("classes of the head must be 90 in all, got [40, 40]"));
     let error = with(&|config| config.head = Head::Nade { hidden: 8 });
     assert_eq!(error.as_deref(), Some("hidden units of NADE must be 0, got 8"));
+    let nade = reference("nade_drums_small").recipe();
+    let mut config = Config::derive(&nade).unwrap();
+    config.head = Head::Groove;
+    let error = MusicVae::with_config(&nade, config, Precision::F32).err().expect("refused").to_string();
+    assert_eq!(error, "head must be NADE with 8 hidden units, got another");
+    let trio = reference("hierdec_trio_small").recipe();
+    let mut config = Config::derive(&trio).unwrap();
+    config.head = Head::Nade { hidden: 8 };
+    assert!(MusicVae::with_config(&trio, config, Precision::F32).is_err());
     let error = with(&|config| config.segments = Some(Segments { count: 0, steps: 16 }));
     assert_eq!(error.as_deref(), Some("segments must be 1..=1024 of 1..=1024 steps, got 0 of 16"));
 }

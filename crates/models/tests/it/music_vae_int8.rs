@@ -19,7 +19,7 @@ struct Distance {
     margin: f32,
 }
 
-fn distance(name: &str) -> Distance {
+fn distance(name: &str, precision: Precision) -> Distance {
     let reference = reference(name);
     let compute = &mut on(2, Path::from_env().unwrap());
     let measure = |model: &MusicVae, compute: &mut _, targets: Option<Vec<Sequence>>| {
@@ -38,7 +38,10 @@ fn distance(name: &str) -> Distance {
     let expected = taught(&exact, compute);
     // Only one of a large pair is in memory.
     drop(exact);
-    let packed = reference.model(Precision::Int8);
+    let packed = reference.model(precision);
+    let parameters: usize = reference.recipe().values();
+    // A quarter of f32 or less, scales and biases, and the few layers that stay f32.
+    assert!(packed.bytes() < parameters * 3 / 2, "{name}: {} bytes", packed.bytes());
     let (near, ..) = measure(&packed, compute, Some(targets.clone()));
     let got = taught(&packed, compute);
     let mu = near.iter().zip(&posteriors).flat_map(|(near, exact)| {
@@ -66,7 +69,8 @@ fn distance(name: &str) -> Distance {
     }
     distance.outputs = distance.outputs.map(|sum| (sum / count).sqrt());
     println!(
-        "{name}: mu {:.4} sigma apart, outputs {:.4} of {:.3}, {} of {} choices, margin {:.4}",
+        "{name} {}: mu {:.4} sigma apart, outputs {:.4} of {:.3}, {} of {} choices, margin {:.4}",
+        precision.name(),
         distance.mu,
         distance.outputs[0],
         distance.outputs[1],
@@ -103,7 +107,7 @@ const MARGIN: f64 = 6.0;
 const SAME: f64 = 0.9;
 
 fn check(name: &str) {
-    let distance = distance(name);
+    let distance = distance(name, Precision::Int8);
     assert!(distance.mu < MU, "{name}: {}", distance.mu);
     assert!(distance.outputs[0] < OUTPUTS * distance.outputs[1], "{name}: {:?}", distance.outputs);
     assert!(f64::from(distance.margin) < MARGIN * distance.outputs[0], "{name}: {}", distance.margin);
