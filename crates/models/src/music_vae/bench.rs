@@ -223,7 +223,9 @@ mod tests {
         };
         let report = vae(&bench).unwrap();
         assert_eq!((report.parameters, report.decode_ms_runs.len()), (4_085_019, 1));
-        assert!(report.decode_ms > 0.0 && report.encode_ms > 0.0 && report.bytes_per_step > 1_000_000);
+        assert!(report.decode_ms > 0.0 && report.encode_ms > 0.0);
+        // Three products of 256 x 1024, one of 27 x 1024, the projection; not the part of z.
+        assert!((800_000..1_000_000).contains(&report.bytes_per_step), "{}", report.bytes_per_step);
         // int8 weights, f32 mu, sigma and projection.
         assert!((4_000_000..7_000_000).contains(&report.model_bytes), "{}", report.model_bytes);
         let error = vae(&VaeBench { model: "other".into(), ..bench }).unwrap_err().to_string();

@@ -134,7 +134,10 @@ impl Encoder {
 
 /// `ln(1 + e^x)`
 fn softplus(x: f32) -> f32 {
-    x.max(0.0) + ln(1.0 + f64::from(exp(-x.abs()))) as f32
+    let power = f64::from(exp(-x.abs()));
+    // Added to 1, a small power would lose its digits.
+    let rest = if power < 1e-4 { power * (1.0 - power * (0.5 - power / 3.0)) } else { ln(1.0 + power) };
+    x.max(0.0) + rest as f32
 }
 
 fn stack(
@@ -233,13 +236,12 @@ mod tests {
 
     #[test]
     fn magenta_spreads_are_soft_plus() {
-        for i in -4000..4000 {
+        for i in -8000..4000 {
             let x = i as f32 * 0.01;
             let exact = f64::from(x).exp().ln_1p();
             let error = (f64::from(softplus(x)) - exact).abs();
-            assert!(error < 1e-7 + 3e-7 * exact, "{x}: {error}");
+            assert!(error < 4e-7 * exact, "{x}: {error}");
         }
-        assert!(softplus(-80.0) > 0.0);
         assert_eq!(softplus(1e30), 1e30);
     }
 }
