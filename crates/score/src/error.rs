@@ -41,6 +41,29 @@ pub enum Error {
     /// A number outside its range.
     #[error("{name} must be in [{min}, {max}], got {got}")]
     OutOfRange { name: &'static str, min: f64, max: f64, got: f64 },
+    /// A sequence on one grid has one tempo.
+    #[error("tempo must not change inside the part used: {from} bpm becomes {to} bpm at {at} s")]
+    TempoChange { from: f64, to: f64, at: f64 },
+    /// A sequence on one grid has one time signature; numerators and denominators.
+    #[error(
+        "time signature must not change inside the part used: {}/{} becomes {}/{} at {at} s",
+        from.0, from.1, to.0, to.1
+    )]
+    MeterChange { from: (u32, u32), to: (u32, u32), at: f64 },
+    /// A time signature no bar can be counted by.
+    #[error(
+        "time signature must have a power of two below and at least 1 above, got {numerator}/{denominator}"
+    )]
+    BadTimeSignature { numerator: u32, denominator: u32 },
+    /// A grid starts at 0.
+    #[error("times must not be negative, got {got} s")]
+    NegativeTime { got: f64 },
+    /// A grid has an end too.
+    #[error("a sequence must end within {max} steps, got a time of {at} s")]
+    TooManySteps { max: u32, at: f64 },
+    /// JSON that is no note sequence.
+    #[error("note sequence: {0}")]
+    SequenceJson(String),
     /// Patterns that can't be joined or cut as asked.
     #[error("{0}")]
     Pattern(String),

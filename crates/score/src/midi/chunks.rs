@@ -4,7 +4,7 @@ use crate::{Error, Ppq, Result};
 
 /// What the header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(crate) struct Header {
     /// 0, 1 or 2; others are read as 1.
     pub format: u16,
     pub division: Division,
@@ -14,7 +14,7 @@ pub(super) struct Header {
 
 /// Unit of the file's delta times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Division {
+pub(crate) enum Division {
     Ppq(Ppq),
     /// Ticks of fixed length. As many ticks per "quarter" as nominal ticks per second, and a tempo of one
     /// second a quarter (1.001 s for 29.97 frames/s) give every tick its exact time.
@@ -26,7 +26,7 @@ pub(super) enum Division {
 
 /// The bytes of one track.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chunk {
+pub(crate) struct Chunk {
     pub start: usize,
     /// Parsing must stop here.
     pub limit: usize,
@@ -37,7 +37,7 @@ pub(super) struct Chunk {
 /// Junk before the header (as MacBinary puts there) is searched this far.
 const JUNK_BEFORE_HEADER: usize = 1024;
 
-pub(super) fn header(bytes: &[u8]) -> Result<Header> {
+pub(crate) fn header(bytes: &[u8]) -> Result<Header> {
     if bytes.is_empty() {
         return Err(Error::NotMidi("the input is empty"));
     }
@@ -77,7 +77,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header> {
 }
 
 /// The next track at or after `at`, `None` at the end of the file.
-pub(super) fn next_track(bytes: &[u8], mut at: usize) -> Option<Chunk> {
+pub(crate) fn next_track(bytes: &[u8], mut at: usize) -> Option<Chunk> {
     loop {
         let rest = bytes.get(at..)?;
         if rest.len() < 8 {

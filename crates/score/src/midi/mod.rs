@@ -9,7 +9,8 @@
 //! What survives `read(write(score))`: everything in a [`crate::Score`] that MIDI can say. It can't say which of two
 //! overlapping notes of one pitch ends first, so the reader closes the oldest.
 
-mod chunks;
+pub(crate) mod chunks;
+pub(crate) mod events;
 mod read;
 mod track;
 mod write;

@@ -4,9 +4,10 @@
 
 use super::{
     chunks::{self, Division},
+    events::each_track,
     track::{Shared, TrackReader},
 };
-use crate::{Error, MeterMap, Result, Score, TempoMap, Tick};
+use crate::{MeterMap, Result, Score, TempoMap, Tick};
 
 /// Reads a Standard MIDI File of format 0, 1 or 2 (whose patterns are put one after another).
 ///
@@ -18,7 +19,8 @@ use crate::{Error, MeterMap, Result, Score, TempoMap, Tick};
 /// end-of-track, running status kept across meta and system events.
 ///
 /// # Errors
-/// [`Error::NotMidi`], [`Error::MidiHeader`] or [`Error::MidiTrack`] with the byte position.
+/// [`Error::NotMidi`](crate::Error), [`Error::MidiHeader`](crate::Error) or [`Error::MidiTrack`](crate::Error) with
+/// the byte position.
 pub fn read(bytes: &[u8]) -> Result<Score> {
     let header = chunks::header(bytes)?;
     let (ppq, smpte_tempo) = match header.division {
@@ -28,20 +30,15 @@ pub fn read(bytes: &[u8]) -> Result<Score> {
     let mut shared = Shared::default();
     let mut reader = TrackReader::new();
     let mut tracks = Vec::new();
-    let (mut at, mut index, mut start) = (header.end, 0, Tick(0));
-    while let Some(chunk) = chunks::next_track(bytes, at) {
-        let done = reader.read(bytes, chunk, start, &mut shared);
-        let done = done.map_err(|(at, message)| Error::MidiTrack { track: index + 1, at, message })?;
-        at = chunk.next.unwrap_or(done.at);
-        index += 1;
+    let mut start = Tick(0);
+    each_track(bytes, header, |_, chunk| {
+        let done = reader.read(bytes, chunk, start, &mut shared)?;
         if header.format == 2 {
             start = done.end;
         }
         reader.finish(&mut tracks);
-    }
-    if index == 0 {
-        return Err(Error::NotMidi("no track chunk (MTrk) after the header"));
-    }
+        Ok(done)
+    })?;
     let tempos = match smpte_tempo {
         Some(tempo) => TempoMap::new(vec![(Tick(0), tempo)]),
         None => TempoMap::new(shared.tempos),

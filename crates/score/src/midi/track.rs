@@ -1,9 +1,12 @@
-//! The events of one track chunk, in one pass.
+//! The events of one track chunk to tracks of notes, in one pass.
 //!
 //! Speed matters here: open notes are queues threaded through one small arena, one `u32` per (channel, pitch);
 //! no hashing, no event list in between.
 
-use super::chunks::Chunk;
+use super::{
+    chunks::Chunk,
+    events::{Done, Fault, Meta, NEVER, Sink, walk},
+};
 use crate::{Control, ControlKind, KeyChange, Meter, Note, Tick, Track};
 
 /// What belongs to the whole file, whichever track says it.
@@ -14,19 +17,9 @@ pub(super) struct Shared {
     pub keys: Vec<KeyChange>,
 }
 
-/// Where a track's events ended.
-pub(super) struct Done {
-    /// Byte after the last event.
-    pub at: usize,
-    pub end: Tick,
-}
-
-/// Byte position and what is wrong there.
-type Fault = (usize, &'static str);
-
 const NONE: u32 = u32::MAX;
 /// `end` of a note that is still open; such a note is dropped at the end of the chunk.
-const OPEN: Tick = Tick(u32::MAX);
+const OPEN: Tick = NEVER;
 /// The first track of a chunk gets room for a note per this many bytes (a note is 6 to 8 bytes in most files).
 const BYTES_PER_NOTE: usize = 8;
 /// ... but no more room than this many notes at once.
@@ -60,6 +53,49 @@ struct Channel {
     waiting: Vec<Control>,
 }
 
+/// A chunk being read.
+struct Reading<'a> {
+    reader: &'a mut TrackReader,
+    shared: &'a mut Shared,
+    /// Notes the first track gets room for.
+    room: usize,
+}
+
+impl Sink for Reading<'_> {
+    #[inline]
+    fn note_on(&mut self, channel: usize, pitch: u8, velocity: u8, at: Tick) {
+        self.reader.note_on(channel, pitch, velocity, at, self.room);
+    }
+
+    #[inline]
+    fn note_off(&mut self, channel: usize, pitch: u8, at: Tick) {
+        self.reader.note_off(channel, pitch, at);
+    }
+
+    #[inline]
+    fn control(&mut self, channel: usize, at: Tick, kind: ControlKind) {
+        match kind {
+            ControlKind::ProgramChange { program } => self.reader.program(channel, at, program),
+            _ => self.reader.control(channel, at, kind),
+        }
+    }
+
+    fn meta(&mut self, kind: u8, data: &[u8], at: Tick) {
+        match kind {
+            0x03 => {
+                self.reader.name.clear();
+                self.reader.name.extend_from_slice(beginning(data));
+            }
+            _ => match Meta::read(kind, data) {
+                Some(Meta::Tempo(tempo)) => self.shared.tempos.push((at, tempo)),
+                Some(Meta::Meter(meter)) => self.shared.meters.push((at, meter)),
+                Some(Meta::Key { sharps, minor }) => self.shared.keys.push(KeyChange { at, sharps, minor }),
+                None => {}
+            },
+        }
+    }
+}
+
 struct OpenNote {
     track: u32,
     note: u32,
@@ -90,76 +126,7 @@ impl TrackReader {
     ) -> Result<Done, Fault> {
         self.reset();
         let room = ((chunk.limit - chunk.start) / BYTES_PER_NOTE).min(MOST_ROOM);
-        let bytes = &bytes[..chunk.limit];
-        let mut at = chunk.start;
-        let mut now = start.0;
-        let mut running = 0u8;
-        loop {
-            if at >= bytes.len() {
-                return Ok(Done { at, end: Tick(now) });
-            }
-            let event = at;
-            let delta = variable(bytes, &mut at)?;
-            now = now
-                .checked_add(delta)
-                .filter(|&now| now < OPEN.0)
-                .ok_or((event, "time runs past the last tick, 4294967294"))?;
-            let first = *bytes.get(at).ok_or((event, "the track ends inside an event"))?;
-            let status = if first < 0x80 {
-                if running == 0 {
-                    return Err((at, "a data byte comes before any status byte"));
-                }
-                running
-            } else {
-                at += 1;
-                first
-            };
-            if status >= 0xf0 {
-                match status {
-                    0xff => {
-                        let kind = *bytes.get(at).ok_or((event, "the track ends inside an event"))?;
-                        at += 1;
-                        let data = payload(bytes, &mut at, event)?;
-                        if kind == 0x2f {
-                            return Ok(Done { at, end: Tick(now) });
-                        }
-                        self.meta(kind, data, Tick(now), shared);
-                    }
-                    0xf0 | 0xf7 => {
-                        payload(bytes, &mut at, event)?;
-                    }
-                    // System common and real-time messages have no place in a file, yet some have them.
-                    0xf1 | 0xf3 => at += 1,
-                    0xf2 => at += 2,
-                    _ => {}
-                }
-                continue;
-            }
-            running = status;
-            let channel = usize::from(status & 15);
-            let two = !matches!(status >> 4, 0xc | 0xd);
-            let second = if two { bytes.get(at + 1) } else { Some(&0) };
-            let (Some(&a), Some(&b)) = (bytes.get(at), second) else {
-                return Err((event, "the track ends inside an event"));
-            };
-            if (a | b) & 0x80 != 0 {
-                return Err((at, "a data byte must be in 0..=127"));
-            }
-            at += 1 + usize::from(two);
-            let tick = Tick(now);
-            match status >> 4 {
-                0x9 if b > 0 => self.note_on(channel, a, b, tick, room),
-                0x8 | 0x9 => self.note_off(channel, a, tick),
-                0xa => self.control(channel, tick, ControlKind::PolyPressure { pitch: a, value: b }),
-                0xb => self.control(channel, tick, ControlKind::ControlChange { number: a, value: b }),
-                0xc => self.program(channel, tick, a),
-                0xd => self.control(channel, tick, ControlKind::ChannelPressure { value: a }),
-                _ => {
-                    let value = (i16::from(b) << 7 | i16::from(a)) - 8192;
-                    self.control(channel, tick, ControlKind::PitchBend { value });
-                }
-            }
-        }
+        walk(bytes, chunk, start, &mut Reading { reader: self, shared, room })
     }
 
     /// Hands over the tracks of the chunk, by channel and program.
@@ -300,26 +267,6 @@ impl TrackReader {
         }
         self.control(channel, at, ControlKind::ProgramChange { program });
     }
-
-    fn meta(&mut self, kind: u8, data: &[u8], at: Tick, shared: &mut Shared) {
-        match (kind, data) {
-            (0x03, name) => {
-                self.name.clear();
-                self.name.extend_from_slice(beginning(name));
-            }
-            (0x51, &[a, b, c, ..]) if a | b | c != 0 => {
-                shared.tempos.push((at, u32::from_be_bytes([0, a, b, c])));
-            }
-            (0x58, &[numerator @ 1..=255, power @ 0..=7, ..]) => {
-                shared.meters.push((at, Meter { numerator, denominator: 1 << power }));
-            }
-            (0x59, &[sharps, mode, ..]) if (-7..=7).contains(&sharps.cast_signed()) => {
-                shared.keys.push(KeyChange { at, sharps: sharps.cast_signed(), minor: mode == 1 });
-            }
-            // Meters nobody can count, texts, ports and what else there is.
-            _ => {}
-        }
-    }
 }
 
 /// Takes out a program change at tick 0: `Track::program` says it already, and the writer writes it there.
@@ -349,29 +296,4 @@ fn text(bytes: &[u8]) -> String {
         text.pop();
     }
     text
-}
-
-/// A variable-length quantity: up to four bytes, seven bits each.
-#[inline]
-fn variable(bytes: &[u8], at: &mut usize) -> Result<u32, Fault> {
-    let start = *at;
-    let mut value = 0u32;
-    for _ in 0..4 {
-        let byte = *bytes.get(*at).ok_or((start, "the track ends inside an event"))?;
-        *at += 1;
-        value = value << 7 | u32::from(byte & 0x7f);
-        if byte < 0x80 {
-            return Ok(value);
-        }
-    }
-    Err((start, "a variable-length number must have at most 4 bytes"))
-}
-
-/// The bytes of a meta or system exclusive event.
-fn payload<'a>(bytes: &'a [u8], at: &mut usize, event: usize) -> Result<&'a [u8], Fault> {
-    let length = variable(bytes, at)? as usize;
-    let data = at.checked_add(length).and_then(|end| bytes.get(*at..end));
-    let data = data.ok_or((event, "an event's length runs past the end of the track"))?;
-    *at += length;
-    Ok(data)
 }

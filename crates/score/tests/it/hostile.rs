@@ -1,7 +1,7 @@
 //! Damaged files: an error or a score, never a panic; and every score read is one we can write.
 
 use crate::test_files;
-use partita_score::{DrumMap, midi, quantize_drums};
+use partita_score::{DrumMap, NoteSequence, midi, quantize_drums};
 
 /// Damaged copies per file.
 const CASES: u64 = 2000;
@@ -47,7 +47,9 @@ fn damaged_files_never_panic_and_what_is_read_can_be_written() {
         for case in 0..CASES {
             let mut bytes = original.clone();
             damage(&mut bytes, &mut random);
+            let sequence = NoteSequence::from_midi(&bytes);
             let Ok(score) = midi::read(&bytes) else {
+                assert!(sequence.is_err(), "{name}, case {case}");
                 bad += 1;
                 continue;
             };
@@ -56,6 +58,12 @@ fn damaged_files_never_panic_and_what_is_read_can_be_written() {
             assert!(midi::read(&midi::write_format0(&score)).is_ok(), "{name}, case {case}");
             let _ = quantize_drums(&score, DrumMap::Td11);
             assert!(score.duration().0.is_finite());
+            let sequence = sequence.expect("what reads as a score reads as a sequence");
+            assert!(sequence.notes.iter().all(|note| note.start.0 <= note.end.0 && note.end.0.is_finite()));
+            for piece in sequence.split_on_time_changes() {
+                let _ = piece.sequence.quantize(4);
+            }
+            assert!(midi::read(&midi::write(&sequence.to_score())).is_ok(), "{name}, case {case}");
         }
     }
     assert!(good > 1000 && bad > 1000, "{good} good, {bad} bad: the damage is one-sided");

@@ -4,6 +4,7 @@ mod differential;
 mod drums;
 mod edge_cases;
 mod hostile;
+mod magenta;
 mod round_trip;
 
 use std::{fs, path::PathBuf};
