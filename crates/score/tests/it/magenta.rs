@@ -115,7 +115,11 @@ fn magenta_sequences_of_a_score_have_the_onsets_of_its_file() {
         ours.sort_by(|a, b| a.partial_cmp(b).expect("no NaN"));
         theirs.sort_by(|a, b| a.partial_cmp(b).expect("no NaN"));
         assert!(ours == theirs, "{name}");
-        assert_eq!((direct.tempos, direct.time_signatures), (sequence.tempos, sequence.time_signatures), "{name}");
+        assert_eq!(
+            (direct.tempos, direct.time_signatures),
+            (sequence.tempos, sequence.time_signatures),
+            "{name}"
+        );
         assert_eq!(direct.key_signatures, sequence.key_signatures, "{name}");
     }
 }

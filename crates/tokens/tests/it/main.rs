@@ -1,5 +1,7 @@
 //! The drum format from outside: round trips, and grammars under random walks.
 
+mod magenta;
+
 use partita_score::{DrumClass, Hit};
 use partita_tokens::drums::{
     Constraints, Excerpt, Grammar, OFFSETS, VOCAB, decode_hits, encode_hits, offset_value, velocity_value,
