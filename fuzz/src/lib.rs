@@ -8,15 +8,20 @@
 
 use partita_audio::{WavFormat, read_wav, wav::wav_bytes};
 use partita_nn::Tensors;
-use partita_score::{DrumMap, midi, quantize_drums};
+use partita_score::{DrumMap, NoteSequence, midi, quantize_drums};
+use partita_tokens::drum_steps::{DrumsConverter, REDUCED};
 use partita_tokens::drums::{MAX_STEPS_PER_BAR, decode_hits};
+use partita_tokens::groove::{self, GrooveConverter};
+use partita_tokens::melody::{MelodyConverter, check_monophonic, top_line};
+use partita_tokens::trio;
 
 /// What a target does with its bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("midi_read", midi_read),
+    ("note_sequence", note_sequence),
     ("wav_read", wav_read),
     ("safetensors", safetensors),
     ("torch_file", torch_file),
@@ -30,6 +35,26 @@ pub fn midi_read(bytes: &[u8]) {
     assert_eq!(midi::read(&midi::write(&score)).as_ref(), Ok(&score));
     let _ = quantize_drums(&score, DrumMap::Gm);
     let _ = score.duration();
+}
+
+/// Bytes of a MIDI file or of JSON: a sequence that is read survives writing and reading, becomes a MIDI file, and every
+/// converter says yes or no to it.
+pub fn note_sequence(bytes: &[u8]) {
+    let json = std::str::from_utf8(bytes).ok().and_then(|text| NoteSequence::from_json(text).ok());
+    let Some(sequence) = json.or_else(|| NoteSequence::from_midi(bytes).ok()) else { return };
+    assert_eq!(NoteSequence::from_json(&sequence.to_json()).as_ref(), Ok(&sequence));
+    let score = midi::read(&midi::write(&sequence.to_score())).expect("our own file");
+    assert_eq!(score.tracks.iter().map(|track| track.notes.len()).sum::<usize>(), sequence.notes.len());
+    let _ = NoteSequence::from(&score);
+    for converter in [MelodyConverter::two_bars(), MelodyConverter::sixteen_bars()] {
+        let _ = (converter.all(&sequence), converter.one(&sequence), converter.one_with_chords(&sequence));
+        let _ = check_monophonic(&sequence, &converter);
+        let _ = converter.one(&top_line(&sequence, &converter));
+    }
+    let _ = (DrumsConverter::two_bars().one(&sequence), DrumsConverter::two_bars_full().all(&sequence));
+    let _ = trio::one(&sequence);
+    let drums = groove::drums_only(&sequence, REDUCED);
+    let _ = (GrooveConverter::four_bars().all_padded(&drums), GrooveConverter::four_bars().one(&sequence));
 }
 
 /// Samples that are read are finite, and as floats survive writing and reading.

@@ -7,7 +7,6 @@
 
 use crate::excerpt::{ConvertError, Result};
 use partita_score::sequence::QuantizedSequence;
-use std::ops::Range;
 
 /// Classes of a chord.
 pub const CHORDS: u32 = 49;
@@ -101,16 +100,28 @@ pub fn spread_chords(symbols: &[&str], steps: usize) -> Result<Vec<u32>> {
     Ok((0..steps).map(|step| ids[step * ids.len() / steps]).collect())
 }
 
-/// The symbol in force at every step; of several on one step the last.
-pub(crate) fn chords_on_steps(sequence: &QuantizedSequence, steps: Range<u32>) -> Vec<&str> {
-    let mut chords: Vec<_> =
-        sequence.chords.iter().filter(|(step, _)| *step < sequence.total_steps).collect();
-    chords.sort_by_key(|(step, _)| *step);
-    let at = |step| match chords.partition_point(|(from, _)| *from <= step) {
-        0 => NO_CHORD,
-        after => chords[after - 1].1.as_str(),
-    };
-    steps.map(at).collect()
+/// The chords of a sequence by step.
+pub(crate) struct Changes<'a>(Vec<&'a (u32, String)>);
+
+impl<'a> Changes<'a> {
+    pub fn new(sequence: &'a QuantizedSequence) -> Changes<'a> {
+        let mut changes: Vec<_> =
+            sequence.chords.iter().filter(|(step, _)| *step < sequence.total_steps).collect();
+        changes.sort_by_key(|(step, _)| *step);
+        Changes(changes)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The symbol in force at a step; of several on one step the last.
+    pub fn at(&self, step: u32) -> &'a str {
+        match self.0.partition_point(|(from, _)| *from <= step) {
+            0 => NO_CHORD,
+            after => &self.0[after - 1].1,
+        }
+    }
 }
 
 fn read(symbol: &str) -> Option<u32> {

@@ -219,8 +219,13 @@ fn windows(group: &[&Line; 3], bars: usize) -> Vec<usize> {
         let any = group.iter().any(|line| line.near[range.clone()].contains(&true));
         covered[range].fill(any);
     }
-    let size = BARS as usize;
-    (0..(bars + 1).saturating_sub(size))
-        .filter(|&first| covered[first..first + size].iter().all(|it| *it))
-        .collect()
+    let mut run = 0;
+    let mut starts = Vec::new();
+    for (bar, covered) in (1..).zip(covered) {
+        run = if covered { run + 1 } else { 0 };
+        if run >= BARS as usize {
+            starts.push(bar - BARS as usize);
+        }
+    }
+    starts
 }

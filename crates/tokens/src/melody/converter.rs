@@ -1,9 +1,9 @@
 //! Sequences to slices of ids and back, as the melody VAEs take them.
 
 use super::{Extraction, MelodyEvent, PIANO, Voice, extract, ids_to_sequence};
-use crate::chords::{chords_on_steps, triad_id};
+use crate::chords::{Changes, triad_id};
 use crate::excerpt::{ConvertError, Excerpt, Result, STEPS_PER_BAR, Scan, Wanted};
-use partita_score::sequence::{QuantizedSequence, TimedNote};
+use partita_score::sequence::TimedNote;
 use partita_score::{NoteSequence, Second};
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -104,7 +104,7 @@ impl MelodyConverter {
     fn scan<T: Clone + Eq + std::hash::Hash>(
         &self,
         sequence: &NoteSequence,
-        finish: impl Fn(&QuantizedSequence, Vec<u32>, u32) -> Result<T>,
+        finish: impl Fn(&Changes, Vec<u32>, u32) -> Result<T>,
     ) -> Scan<T> {
         let mut scan = Scan::default();
         let how = Extraction {
@@ -119,7 +119,7 @@ impl MelodyConverter {
             let plays = |note: &&TimedNote| !note.is_drum && note.velocity > 0;
             scan.notes += piece.sequence.notes.iter().filter(plays).count();
             let Some(quantized) = scan.quantize(&piece) else { continue };
-            let step = quantized.seconds_per_step();
+            let (step, chords) = (quantized.seconds_per_step(), Changes::new(&quantized));
             // Magenta dedupes each part by itself.
             let mut seen = HashSet::new();
             for melody in extract(&quantized, how) {
@@ -130,7 +130,7 @@ impl MelodyConverter {
                     let slice = melody.slice(start..start + self.steps());
                     let id = |event: &MelodyEvent| event.id(&self.pitches);
                     let ids = slice.events.iter().map(id).collect::<Result<Vec<u32>>>();
-                    match ids.and_then(|ids| finish(&quantized, ids, slice.start_step)) {
+                    match ids.and_then(|ids| finish(&chords, ids, slice.start_step)) {
                         Ok(value) => {
                             let start = Second(piece.start.0 + f64::from(slice.start_step) * step);
                             scan.add_new(Excerpt { value, start, qpm: quantized.qpm }, &mut seen);
@@ -144,11 +144,10 @@ impl MelodyConverter {
     }
 }
 
-fn with_chords(sequence: &QuantizedSequence, ids: Vec<u32>, start: u32) -> Result<ChordedIds> {
-    if sequence.chords.is_empty() {
+fn with_chords(changes: &Changes, ids: Vec<u32>, start: u32) -> Result<ChordedIds> {
+    if changes.is_empty() {
         return Err(ConvertError::NoChords);
     }
-    let names = chords_on_steps(sequence, start..start + ids.len() as u32);
-    let chords = names.into_iter().map(triad_id).collect::<Result<_>>()?;
+    let chords = (start..).take(ids.len()).map(|step| triad_id(changes.at(step))).collect::<Result<_>>()?;
     Ok(ChordedIds { ids, chords })
 }

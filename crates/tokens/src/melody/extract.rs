@@ -16,6 +16,9 @@ pub struct Extraction {
     pub pad_end: bool,
 }
 
+/// No more steps are extracted from one sequence: 65536 bars. A small file can hold any number of instruments.
+const MOST_STEPS: usize = 1 << 20;
+
 /// The melodies of all instruments, lowest instrument first, each in order of time.
 ///
 /// Each starts on a bar. Drums and notes of velocity 0 play no melody; a note that starts while another sounds ends
@@ -27,22 +30,19 @@ pub fn extract(sequence: &QuantizedSequence, how: Extraction) -> Vec<Melody> {
     let mut notes: Vec<&QuantizedNote> = sequence.notes.iter().collect();
     // Stable; the highest of those that start together comes first.
     notes.sort_by_key(|it| (it.note.instrument, it.start, std::cmp::Reverse(it.note.pitch)));
-    let mut melodies = Vec::new();
+    let (mut melodies, mut steps) = (Vec::new(), 0);
     for player in notes.chunk_by(|a, b| a.note.instrument == b.note.instrument) {
         let mut search = 0;
         loop {
             let rest = &player[player.partition_point(|it| it.start < search)..];
-            let Some(mut melody) = line(rest, search, bar, how) else { break };
-            let steps = melody.events.len() as u32;
-            search = melody.start_step + steps.next_multiple_of(bar);
-            if steps < bar * how.min_bars {
-                continue;
+            let Some(line) = Line::first(rest, search, bar, how) else { break };
+            search = line.start_step + line.steps().next_multiple_of(bar);
+            let melody = line.melody(bar, how);
+            steps += melody.events.len();
+            if steps > MOST_STEPS {
+                return melodies;
             }
-            if let Some(max) = how.max_steps.filter(|&max| steps > max) {
-                let cut = if how.pad_end { max - max % bar } else { max };
-                melody.set_length(cut as usize);
-            }
-            if melody.events.iter().any(|event| matches!(event, MelodyEvent::NoteOn(_))) {
+            if melody.events.len() as u32 >= bar.saturating_mul(how.min_bars) {
                 melodies.push(melody);
             }
         }
@@ -50,37 +50,58 @@ pub fn extract(sequence: &QuantizedSequence, how: Extraction) -> Vec<Melody> {
     melodies
 }
 
-/// The first melody of one instrument's notes, which start at `search` or later.
-fn line(notes: &[&QuantizedNote], search: u32, bar: u32, how: Extraction) -> Option<Melody> {
-    // A drum or a silent note sets the bar too.
-    let first = notes.first()?.start;
-    let start_step = first - (first - search) % bar;
-    let gap = how.gap_bars.map(|bars| bars.saturating_mul(bar));
-    let mut events: Vec<MelodyEvent> = Vec::new();
-    let mut last: Option<(u32, u32)> = None;
-    for it in notes.iter().filter(|it| !it.note.is_drum && it.note.velocity > 0) {
-        let (start, end) = (it.start - start_step, it.end.max(it.start + 1) - start_step);
-        if let Some((on, off)) = last {
-            if start == on {
-                continue;
+/// Notes of one melody, one after another.
+struct Line {
+    start_step: u32,
+    /// (start, end, pitch) from `start_step` on, sorted; an end may lie behind the next start.
+    notes: Vec<(u32, u32, u8)>,
+}
+
+impl Line {
+    /// The first melody of one instrument's notes, which start at `search` or later.
+    fn first(notes: &[&QuantizedNote], search: u32, bar: u32, how: Extraction) -> Option<Line> {
+        // A drum or a silent note sets the bar too.
+        let first = notes.first()?.start;
+        let start_step = first - (first - search) % bar;
+        let gap = how.gap_bars.map(|bars| bars.saturating_mul(bar));
+        let mut line = Line { start_step, notes: Vec::new() };
+        for it in notes.iter().filter(|it| !it.note.is_drum && it.note.velocity > 0) {
+            let (start, end) = (it.start - start_step, it.end.max(it.start + 1) - start_step);
+            if let Some(&(on, off, _)) = line.notes.last() {
+                if start == on {
+                    continue;
+                }
+                if gap.is_some_and(|gap| start >= off && start - off >= gap) {
+                    break;
+                }
             }
-            if gap.is_some_and(|gap| start >= off && start - off >= gap) {
+            line.notes.push((start, end, it.note.pitch));
+        }
+        Some(line).filter(|line| !line.notes.is_empty())
+    }
+
+    /// Up to the end of the last note.
+    fn steps(&self) -> u32 {
+        self.notes.last().map_or(0, |&(_, end, _)| end)
+    }
+
+    fn melody(&self, bar: u32, how: Extraction) -> Melody {
+        let whole = if how.pad_end { self.steps().next_multiple_of(bar) } else { self.steps() };
+        let most = how.max_steps.map_or(whole, |max| if how.pad_end { max - max % bar } else { max });
+        let mut events = Vec::new();
+        for (index, &(start, end, pitch)) in self.notes.iter().enumerate() {
+            if start >= most {
                 break;
             }
+            let next = self.notes.get(index + 1).map_or(whole, |&(next, ..)| next);
+            events.resize(start as usize, MelodyEvent::NoEvent);
+            events.push(MelodyEvent::NoteOn(pitch));
+            if end < next {
+                events.resize(end as usize, MelodyEvent::NoEvent);
+                events.push(MelodyEvent::NoteOff);
+            }
         }
-        events.truncate(start as usize);
-        events.resize(end as usize, MelodyEvent::NoEvent);
-        events[start as usize] = MelodyEvent::NoteOn(it.note.pitch);
-        events.push(MelodyEvent::NoteOff);
-        last = Some((start, end));
+        events.resize(whole.min(most) as usize, MelodyEvent::NoEvent);
+        Melody { start_step: self.start_step, events }
     }
-    last?;
-    // The end that is said last goes without saying.
-    events.pop();
-    let mut melody = Melody { start_step, events };
-    if how.pad_end {
-        let steps = melody.events.len() as u32;
-        melody.set_length(steps.next_multiple_of(bar) as usize);
-    }
-    Some(melody)
 }

@@ -42,7 +42,7 @@ impl MelodyEvent {
                 Ok(2 + u32::from(pitch - pitches.start()))
             }
             MelodyEvent::NoteOn(pitch) => {
-                Err(bad("pitch", format!("in {}..={}", pitches.start(), pitches.end()), pitch))
+                Err(bad("pitch", format!("in {}..={}", pitches.start(), pitches.end()), &pitch))
             }
         }
     }
@@ -57,7 +57,7 @@ impl MelodyEvent {
                 let pitch = u32::from(*pitches.start()).saturating_add(id - 2);
                 let pitch = u8::try_from(pitch).ok().filter(|pitch| pitches.contains(pitch));
                 let pitch =
-                    pitch.ok_or_else(|| bad("melody id", format!("below {}", classes(pitches)), id))?;
+                    pitch.ok_or_else(|| bad("melody id", format!("below {}", classes(pitches)), &id))?;
                 Ok(MelodyEvent::NoteOn(pitch))
             }
         }
@@ -69,7 +69,7 @@ pub fn classes(pitches: &RangeInclusive<u8>) -> u32 {
     2 + u32::from(*pitches.end()) + 1 - u32::from(*pitches.start())
 }
 
-pub(crate) fn bad(name: &'static str, allowed: String, got: impl ToString) -> ConvertError {
+pub(crate) fn bad(name: &'static str, allowed: String, got: &impl ToString) -> ConvertError {
     ConvertError::BadToken { name, allowed, got: got.to_string() }
 }
 

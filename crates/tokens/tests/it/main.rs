@@ -1,5 +1,6 @@
 //! The drum format from outside: round trips, and grammars under random walks.
 
+mod converters;
 mod magenta;
 
 use partita_score::{DrumClass, Hit};
