@@ -97,4 +97,38 @@ impl NoteSequence {
     pub fn qpm(&self) -> f64 {
         self.tempos.first().map_or(NoteSequence::DEFAULT_QPM, |tempo| tempo.qpm)
     }
+
+    /// Adds the notes and chords of another sequence from a time on; tempos and signatures stay those of this one.
+    ///
+    /// Parts that were cut out with [`NoteSequence::split_on_time_changes`] or by a converter go back so.
+    pub fn add(&mut self, other: &NoteSequence, at: Second) {
+        let moved = |time: Second| Second(time.0 + at.0);
+        let notes =
+            other.notes.iter().map(|it| TimedNote { start: moved(it.start), end: moved(it.end), ..*it });
+        self.notes.extend(notes);
+        let chords = other.chords.iter();
+        self.chords.extend(chords.map(|it| ChordSymbol { time: moved(it.time), text: it.text.clone() }));
+        self.total_time.0 = self.total_time.0.max(moved(other.total_time).0).max(self.end().0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_go_back_to_their_places() {
+        let note =
+            |start: f64| TimedNote { start: Second(start), end: Second(start + 0.5), ..TimedNote::default() };
+        let tempos =
+            [(0.0, 100.0), (1.0, 80.0)].map(|(time, qpm)| Tempo { time: Second(time), qpm }).to_vec();
+        let mut whole =
+            NoteSequence { notes: vec![note(0.25), note(1.25)], tempos, ..NoteSequence::default() };
+        whole.total_time = whole.end();
+        let mut again = NoteSequence { tempos: whole.tempos.clone(), ..NoteSequence::default() };
+        for piece in whole.split_on_time_changes() {
+            again.add(&piece.sequence, piece.start);
+        }
+        assert_eq!(again, whole);
+    }
 }

@@ -93,6 +93,13 @@ pub fn roll(set: DrumSet, classes: usize) -> Vec<f32> {
     bits.chain([if set == 0 { 1.0 } else { 0.0 }]).collect()
 }
 
+/// The set of a row of a roll, `[classes]` or `[classes + 1]`: numbers above 0.5 are hits, the last one of the longer
+/// row says that there is none and is ignored.
+pub fn set(row: &[f32], classes: usize) -> DrumSet {
+    let hits = row.iter().take(classes.min(64)).enumerate().filter(|(_, on)| **on > 0.5);
+    hits.map(|(class, _)| 1 << class).sum()
+}
+
 /// Notes from ids of the 512-way one-hot.
 ///
 /// # Errors
@@ -113,6 +120,10 @@ mod tests {
     fn a_roll_says_that_nothing_is_hit() {
         assert_eq!(roll(0, 3), [0.0, 0.0, 0.0, 1.0]);
         assert_eq!(roll(0b101, 3), [1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(
+            [set(&roll(0, 3), 3), set(&roll(0b101, 3), 3), set(&[1.0; 62], 61)],
+            [0, 0b101, (1 << 61) - 1]
+        );
     }
 
     #[test]

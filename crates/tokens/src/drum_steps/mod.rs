@@ -9,7 +9,7 @@ mod converter;
 mod extract;
 mod pitches;
 
-pub use converter::{DrumsConverter, ids_to_sequence, roll};
+pub use converter::{DrumsConverter, ids_to_sequence, roll, set};
 pub use extract::{DrumExtraction, DrumSteps, extract};
 pub use pitches::{FULL, PitchMap, REDUCED, REDUCED_BEFORE_2019, ROLAND};
 
