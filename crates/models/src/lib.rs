@@ -4,5 +4,5 @@
 #![forbid(unsafe_code)]
 
 pub mod drums;
-pub mod music_vae;
+pub mod event_rnn;
 pub mod musicgen;

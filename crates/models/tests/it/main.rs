@@ -1,6 +1,7 @@
 //! The drummer that ships, from outside: demands hold, seeds repeat, mistakes are named.
 
 mod clips;
+mod event_rnn;
 mod live;
 mod music_vae;
 mod music_vae_errors;

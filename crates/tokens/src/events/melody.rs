@@ -110,15 +110,20 @@ pub fn set_drum_length(events: &mut Vec<DrumSet>, steps: usize) {
     events.resize(steps, DrumSet::default());
 }
 
-/// First step to generate when a section begins `seconds` into the piece. A step's own beginning counts as passed:
-/// step `k` exactly gives `k + 1`, as in Magenta, where a primer of `k` steps is followed by one that is left alone.
+/// Where [`start_step`] and [`end_step`] stop: lengths made of them stay small, whatever the times.
+const MOST_STEPS: f64 = 1e6;
+
+/// First step to generate when a section begins `seconds` into the piece, a million at most. A step's own beginning
+/// counts as passed: step `k` exactly gives `k + 1`, as in Magenta, where a primer of `k` steps is followed by one
+/// that is left alone.
 pub fn start_step(seconds: f64, steps_per_second: f64) -> usize {
-    (seconds * steps_per_second + 1.0).max(0.0) as usize
+    (seconds * steps_per_second + 1.0).clamp(0.0, MOST_STEPS) as usize
 }
 
-/// The step at which a section that ends at `seconds` ends: steps that are cut by its end are left out.
+/// The step at which a section that ends at `seconds` ends, a million at most: steps that are cut by its end are left
+/// out.
 pub fn end_step(seconds: f64, steps_per_second: f64) -> usize {
-    (seconds * steps_per_second).max(0.0) as usize
+    (seconds * steps_per_second).clamp(0.0, MOST_STEPS) as usize
 }
 
 #[cfg(test)]
@@ -172,5 +177,6 @@ mod tests {
         assert_eq!(end_step(4.99, 100.0), 499);
         assert_eq!(start_step(-1.0, 8.0), 0);
         assert_eq!(end_step(f64::NAN, 8.0), 0);
+        assert_eq!(start_step(f64::INFINITY, 8.0), 1_000_000);
     }
 }
