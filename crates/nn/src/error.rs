@@ -11,6 +11,11 @@ pub enum Error {
     Format(String),
     #[error("tensor {0:?} is missing")]
     MissingTensor(String),
+    #[error(
+        "tensor {name:?} is missing; {opaque:?} holds weights in cuDNN's own order, which cannot be read: save the \
+         checkpoint with its kernels and biases by name"
+    )]
+    OpaqueKernel { name: String, opaque: String },
     #[error("tensor {name:?} must have shape {expected:?}, got {got:?}")]
     Shape { name: String, expected: Vec<usize>, got: Vec<usize> },
     #[error("tensor {name:?} must be one of {allowed}, got {got}")]

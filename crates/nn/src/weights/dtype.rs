@@ -20,10 +20,14 @@ pub(super) enum Dtype {
     F64,
     I64,
     U64,
+    /// Text, which is listed and cannot be read.
+    String,
+    /// A type that this program has no use for; as text.
+    Other,
 }
 
 /// With the names of safetensors files, in the order of the declaration.
-const ALL: [(Dtype, &str); 15] = [
+const ALL: [(Dtype, &str); 17] = [
     (Dtype::Bool, "BOOL"),
     (Dtype::U8, "U8"),
     (Dtype::I8, "I8"),
@@ -39,17 +43,26 @@ const ALL: [(Dtype, &str); 15] = [
     (Dtype::F64, "F64"),
     (Dtype::I64, "I64"),
     (Dtype::U64, "U64"),
+    (Dtype::String, "STRING"),
+    (Dtype::Other, "a type that is not read"),
 ];
 
 impl Dtype {
     pub(super) fn from_name(name: &str) -> Option<Dtype> {
-        ALL.iter().find(|(_, known)| *known == name).map(|&(dtype, _)| dtype)
+        let found = ALL.iter().find(|(_, known)| *known == name).map(|&(dtype, _)| dtype);
+        found.filter(|dtype| dtype.is_number())
     }
 
-    /// Of one element, in bytes.
+    /// Whether its elements have a size of their own.
+    pub(super) fn is_number(self) -> bool {
+        !matches!(self, Dtype::String | Dtype::Other)
+    }
+
+    /// Of one element, in bytes; 1 for what is no number, which is never converted.
     pub(super) fn size(self) -> u64 {
         match self {
             Dtype::Bool | Dtype::U8 | Dtype::I8 | Dtype::F8E4M3 | Dtype::F8E5M2 => 1,
+            Dtype::String | Dtype::Other => 1,
             Dtype::F16 | Dtype::Bf16 | Dtype::I16 | Dtype::U16 => 2,
             Dtype::F32 | Dtype::I32 | Dtype::U32 => 4,
             Dtype::F64 | Dtype::I64 | Dtype::U64 => 8,
@@ -88,11 +101,35 @@ pub(super) fn floats(dtype: Dtype) -> Option<Convert<f32>> {
 /// To i64; `None` for types that are not offered as integers.
 pub(super) fn integers(dtype: Dtype) -> Option<Convert<i64>> {
     Some(match dtype {
+        Dtype::I8 => |bytes, out| out.extend(bytes.iter().map(|&byte| i64::from(byte as i8))),
+        Dtype::I16 => |bytes, out| out.extend(elements(bytes).map(|b| i64::from(i16::from_le_bytes(b)))),
+        Dtype::U16 => |bytes, out| out.extend(elements(bytes).map(|b| i64::from(u16::from_le_bytes(b)))),
+        Dtype::U32 => |bytes, out| out.extend(elements(bytes).map(|b| i64::from(u32::from_le_bytes(b)))),
+        Dtype::Bool => |bytes, out| out.extend(bytes.iter().map(|&byte| i64::from(byte != 0))),
         Dtype::I32 => |bytes, out| out.extend(elements(bytes).map(|b| i64::from(i32::from_le_bytes(b)))),
         Dtype::I64 => |bytes, out| out.extend(elements(bytes).map(i64::from_le_bytes)),
         Dtype::U8 => |bytes, out| out.extend(bytes.iter().map(|&byte| i64::from(byte))),
         _ => return None,
     })
+}
+
+/// Whole numbers `q` that stand for the floats `q * scale + min`, computed in f64 and rounded once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scale {
+    pub scale: f64,
+    pub min: f64,
+}
+
+impl Scale {
+    /// Appends what whole elements of `dtype` (`U8` or `U16`) stand for.
+    pub(super) fn floats(self, dtype: Dtype, bytes: &[u8], out: &mut Vec<f32>) {
+        // Not fused: TensorFlow.js rounds the product too.
+        let value = |q: u16| (f64::from(q) * self.scale + self.min) as f32;
+        match dtype {
+            Dtype::U16 => out.extend(elements(bytes).map(|b| value(u16::from_le_bytes(b)))),
+            _ => out.extend(bytes.iter().map(|&byte| value(byte.into()))),
+        }
+    }
 }
 
 fn elements<const SIZE: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; SIZE]> {
@@ -119,7 +156,8 @@ mod tests {
     #[test]
     fn every_type_is_found_by_the_name_it_prints() {
         for (dtype, name) in ALL {
-            assert_eq!((Dtype::from_name(name), dtype.to_string().as_str()), (Some(dtype), name));
+            assert_eq!(dtype.to_string(), name);
+            assert_eq!(Dtype::from_name(name), Some(dtype).filter(|dtype| dtype.is_number()));
         }
         assert_eq!(Dtype::from_name("F8"), None);
     }

@@ -149,6 +149,38 @@ pub(super) fn write_zip(out: &mut (impl Write + Seek), members: &[Member], alway
     out.write_all(&end).unwrap();
 }
 
+/// A member of a tar archive.
+pub(super) fn tar_member(name: &str, kind: u8, content: &[u8]) -> Vec<u8> {
+    let mut header = [0; 512];
+    let name = name.as_bytes();
+    header[..name.len().min(100)].copy_from_slice(&name[..name.len().min(100)]);
+    header[124..136].copy_from_slice(format!("{:011o} ", content.len()).as_bytes());
+    header[156] = kind;
+    header[257..265].copy_from_slice(b"ustar  \0");
+    seal(&mut header);
+    let padding = vec![0; content.len().next_multiple_of(512) - content.len()];
+    [&header, content, &padding].concat()
+}
+
+/// Gives the header at the beginning of `member` its checksum.
+pub(super) fn seal(member: &mut [u8]) {
+    member[148..156].fill(b' ');
+    let sum: u32 = member[..512].iter().map(|&byte| u32::from(byte)).sum();
+    member[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+}
+
+/// An archive of regular files.
+pub(super) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let members = files.iter().flat_map(|(name, content)| tar_member(name, b'0', content));
+    members.chain([0; 1024]).collect()
+}
+
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 /// A pickle of protocol 2, an opcode at a time.
 pub(super) struct Pickle(pub Vec<u8>);
 

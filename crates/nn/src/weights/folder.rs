@@ -1,16 +1,17 @@
-//! The weights of a model folder: one file, or an index and its shards.
+//! The weights of a model folder: one file, an index and its shards, or a checkpoint by whatever name.
 //!
 //! ```text
 //! {"metadata": {"total_size": bytes}, "weight_map": {"tensor": "file in the same folder"}}
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path};
+use std::path::Path;
 
 use serde::Deserialize;
 
+use super::beside::is_file_name;
 use super::source::Source;
-use super::{Index, Tensors};
+use super::{About, Index, Tensors, tfjs};
 use crate::{Error, Result};
 
 /// In the order of preference: the whole file, or else the index.
@@ -18,6 +19,13 @@ const LAYOUTS: [(&str, &str); 2] = [
     ("model.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 ];
+
+/// Says which of several checkpoints is the newest.
+const CHECKPOINT: &str = "checkpoint";
+/// Of it, in bytes.
+const MAX_CHECKPOINT: u64 = 1 << 16;
+/// A checkpoint in one file.
+const ARCHIVES: [&str; 4] = [".tar", ".tar.gz", ".tgz", ".mag"];
 
 /// Of an index, in bytes; the largest published ones have a tenth of it.
 const MAX_INDEX: u64 = 1 << 24;
@@ -48,8 +56,68 @@ pub(super) fn open(folder: &Path) -> Result<Tensors> {
             return sharded(folder, index);
         }
     }
+    if there(tfjs::MANIFEST) {
+        return Tensors::read(folder.join(tfjs::MANIFEST));
+    }
+    if there(CHECKPOINT) {
+        let prefix = newest(&folder.join(CHECKPOINT))?;
+        // A checkpoint of V1 is the file itself.
+        let whole = folder.join(&prefix);
+        return Tensors::read(if whole.is_file() { whole } else { folder.join(prefix + ".index") });
+    }
+    // By the only name of its kind: of several nobody can say which is meant.
+    for endings in [&[".index"][..], &ARCHIVES] {
+        let found = named(folder, endings)?;
+        match found.as_slice() {
+            [] => {}
+            [only] => return Tensors::read(folder.join(only)),
+            [one, other, ..] => {
+                let what = format!("must hold one file ending in {}", endings.join(", "));
+                let folder = folder.display();
+                return Err(Error::Format(format!("{folder} {what}, got {one:?} and {other:?}: name one")));
+            }
+        }
+    }
     let names: Vec<&str> = LAYOUTS.into_iter().flat_map(|(whole, index)| [whole, index]).collect();
-    Err(Error::Format(format!("{} must hold one of {}, got none", folder.display(), names.join(", "))))
+    let (folder, names, archives) = (folder.display(), names.join(", "), ARCHIVES.join(", "));
+    let more = format!("{}, {CHECKPOINT}, or a file ending in .index, {archives}", tfjs::MANIFEST);
+    Err(Error::Format(format!("{folder} must hold one of {names}, {more}, got none")))
+}
+
+/// The files of a folder whose names end so, sorted; at most two.
+fn named(folder: &Path, endings: &[&str]) -> Result<Vec<String>> {
+    let read = |source| Error::Read { path: folder.display().to_string(), source };
+    let mut found = Vec::new();
+    for entry in folder.read_dir().map_err(read)? {
+        let entry = entry.map_err(read)?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if endings.iter().any(|end| name.ends_with(end)) && !name.starts_with("._") && entry.path().is_file()
+        {
+            found.push(name);
+            // The least two say the same whatever the order of the folder.
+            found.sort();
+            found.truncate(2);
+        }
+    }
+    Ok(found)
+}
+
+/// The prefix of the newest checkpoint, by the first line of the text that TensorFlow writes beside it.
+fn newest(path: &Path) -> Result<String> {
+    let file = Source::open(path)?;
+    let text = file.section(0, file.length().min(MAX_CHECKPOINT)).map_err(|what| file.fault(&what))?;
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("model_checkpoint_path:"));
+    let quoted = line.and_then(|line| line.trim().strip_prefix('"')?.strip_suffix('"'));
+    let prefix = quoted.ok_or_else(|| file.fault("must have a line model_checkpoint_path: \"PREFIX\""))?;
+    // Where it was written does not matter: the files are beside it.
+    let own = prefix.rsplit(['/', '\\']).next().unwrap_or(prefix);
+    if !is_file_name(own) {
+        return Err(
+            file.fault(&format!("must name a checkpoint of the same folder, got {}", super::quoted(own)))
+        );
+    }
+    Ok(own.to_owned())
 }
 
 fn sharded(folder: &Path, name: &str) -> Result<Tensors> {
@@ -62,7 +130,7 @@ fn sharded(folder: &Path, name: &str) -> Result<Tensors> {
     let Sharded { metadata, weight_map } =
         serde_json::from_slice(&text).map_err(|error| fault(&error.to_string()))?;
 
-    let mut tensors = Tensors { sources: Vec::new(), index: Index::new() };
+    let mut tensors = Tensors { sources: Vec::new(), index: Index::new(), about: About::default() };
     // By name: its number, and the tensors that the index has not claimed yet.
     let mut shards: BTreeMap<String, (usize, Index)> = BTreeMap::new();
     for (tensor, shard) in weight_map {
@@ -85,7 +153,9 @@ fn sharded(folder: &Path, name: &str) -> Result<Tensors> {
             let shard = folder.join(&shard);
             return Err(fault(&format!("tensor {tensor:?} must be in {}, but it is not", shard.display())));
         };
-        entry.source = at;
+        for span in &mut entry.spans {
+            span.source += at;
+        }
         tensors.index.insert(tensor, entry);
     }
 
@@ -98,20 +168,14 @@ fn sharded(folder: &Path, name: &str) -> Result<Tensors> {
 /// Tensors that share a storage count each or together: writers of torch files have done both.
 fn check_total(index: &Index, expected: f64) -> Result<(), String> {
     let each: u128 = index.values().map(|entry| u128::from(entry.bytes)).sum();
-    let places: BTreeSet<_> = index.values().map(|entry| (entry.source, entry.at, entry.bytes)).collect();
+    let spans = index.values().flat_map(|entry| &entry.spans);
+    let places: BTreeSet<_> = spans.map(|span| (span.source, span.at, span.bytes)).collect();
     let together: u128 = places.into_iter().map(|(_, _, bytes)| u128::from(bytes)).sum();
     // Exact up to 2^53 bytes, which no folder reaches.
     if expected == each as f64 || expected == together as f64 {
         return Ok(());
     }
     Err(format!("the tensors must have {expected} bytes in all (metadata.total_size), got {each}"))
-}
-
-/// One plain name that stays in its folder, on every system.
-fn is_file_name(name: &str) -> bool {
-    let mut components = Path::new(name).components();
-    let plain = matches!(components.next(), Some(Component::Normal(only)) if only == name);
-    plain && components.next().is_none() && !name.contains(['/', '\\', ':', '\0'])
 }
 
 #[cfg(test)]

@@ -2,94 +2,115 @@
 //!
 //! Opening reads headers alone and checks them against the files; a tensor's bytes are read by position
 //! and converted piece by piece, so memory holds one tensor at a time, whatever the size of the files.
-//! A file is what its contents say: safetensors, or the zip of torch, whose pickle is parsed, never run.
+//! A file is what its contents say: safetensors, the zip of torch, whose pickle is parsed, never run, a checkpoint of
+//! TensorFlow (V1, V2, Magenta's `.mag`), a manifest of magenta-js, or a tar or gzip of these. Archives are read where
+//! they lie; nothing is unpacked into folders.
 
+mod beside;
+mod crc32c;
 mod dtype;
+mod entry;
 #[cfg(test)]
 mod fixture;
 mod folder;
+mod gzip;
+mod open;
 mod safetensors;
 mod source;
+mod tar;
+mod tensorflow;
+mod tfjs;
 mod torch;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use self::dtype::{Convert, Dtype};
+use self::dtype::Dtype;
+use self::entry::{Entry, Span};
 use self::source::Source;
+pub use self::tensorflow::Bundle;
 use crate::{Error, Result};
 
 /// Of a name that an error repeats, in bytes.
 const MAX_QUOTED: usize = 120;
+/// Weights in the order of a GPU's library, which TensorFlow keeps beside those in its own.
+const OPAQUE: &str = "opaque_kernel";
 /// Of a tensor in a fingerprint, in bytes.
 const SAMPLE: u64 = 32;
 
-/// Named tensors of one file or of several shards.
+/// Named tensors of one file or of several.
 pub struct Tensors {
     sources: Vec<Source>,
     index: Index,
+    about: About,
 }
 
 type Index = BTreeMap<String, Entry>;
 
-/// Where a tensor lies: row-major and without gaps. Checked against its file when that is opened.
-#[derive(Debug)]
-struct Entry {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    /// Number of its file in [`Tensors::sources`].
-    source: usize,
-    /// First byte in its file.
-    at: u64,
-    bytes: u64,
-}
-
-impl Entry {
-    fn new(dtype: Dtype, shape: &[u64], at: u64, bytes: u64) -> Result<Entry, String> {
-        let shape = shape.iter().map(|&side| usize::try_from(side)).collect::<Result<_, _>>();
-        let shape = shape.map_err(|_| "the shape is too large for this machine".to_owned())?;
-        Ok(Entry { dtype, shape, source: 0, at, bytes })
-    }
+/// What a file says beside its weights.
+#[derive(Default)]
+struct About {
+    bundle: Option<Bundle>,
+    config: Option<String>,
 }
 
 impl Tensors {
-    /// Opens a file, safetensors or torch.
+    /// Opens a file, whatever it is called. The data of a checkpoint's `.index` and the files of a manifest must be
+    /// beside it.
     ///
     /// # Errors
     /// [`Error::Read`], or [`Error::Format`] for a file that is cut short or malformed.
     pub fn read(path: impl AsRef<Path>) -> Result<Tensors> {
-        Tensors::one(Source::open(path.as_ref())?)
+        open::file(path.as_ref())
     }
 
-    /// Takes the contents of a file, safetensors or torch.
+    /// Takes the contents of a file that needs no other.
     ///
     /// # Errors
     /// [`Error::Format`] for contents that are cut short or malformed.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Tensors> {
-        Tensors::one(Source::memory(bytes))
+        open::load(Source::memory(bytes), None, &beside::Beside::Nothing, open::Packed::No)
     }
 
-    /// Opens the weights of a model folder: the first there is of `model.safetensors`,
-    /// `model.safetensors.index.json` with its shards, `pytorch_model.bin` and
-    /// `pytorch_model.bin.index.json` with its shards. Other files are not looked at.
+    /// Opens the weights at a path: a file as [`Tensors::read`] does, the prefix of a TensorFlow checkpoint
+    /// (`model.ckpt` for `model.ckpt.index` and its data), or a folder.
+    ///
+    /// Of a folder it is the first there is of `model.safetensors`, `model.safetensors.index.json` with its shards,
+    /// `pytorch_model.bin`, `pytorch_model.bin.index.json` with its shards, `weights_manifest.json` with its files, the
+    /// checkpoint that a file called `checkpoint` names, the only `.index`, and the only archive or bundle (`.tar`,
+    /// `.tar.gz`, `.tgz`, `.mag`). Other files are not looked at.
+    ///
+    /// A packed archive is unpacked into a temporary file beside it, or in the system's folder for them, which is gone
+    /// with the tensors; a plain one is read where it lies.
     ///
     /// # Errors
     /// [`Error::Read`], or [`Error::Format`] for a folder without any of them, for a file that is cut short
     /// or malformed, and where index and shards contradict each other: a shard or tensor that is missing,
     /// a shard's name that is a path, another total size.
-    pub fn open(folder: impl AsRef<Path>) -> Result<Tensors> {
-        folder::open(folder.as_ref())
+    pub fn open(path: impl AsRef<Path>) -> Result<Tensors> {
+        open::path(path.as_ref())
     }
 
-    fn one(source: Source) -> Result<Tensors> {
-        let index = index(&source).map_err(|what| source.fault(&what))?;
-        Ok(Tensors { sources: vec![source], index })
+    /// What a Magenta bundle says of itself; `None` for other files.
+    pub fn bundle(&self) -> Option<&Bundle> {
+        self.about.bundle.as_ref()
+    }
+
+    /// The text of the `config.json` beside a manifest of magenta-js.
+    pub fn config(&self) -> Option<&str> {
+        self.about.config.as_deref()
     }
 
     /// The names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.index.keys().map(String::as_str)
+    }
+
+    /// The names, without what training leaves in a checkpoint: the optimizer's slots, moving averages, counts of
+    /// steps, and copies of the weights in the order of a GPU's library.
+    pub fn model_names(&self) -> impl Iterator<Item = &str> {
+        self.names().filter(|name| !is_of_training(name))
     }
 
     /// Whether there is a tensor of this name.
@@ -114,9 +135,12 @@ impl Tensors {
             text += &format!("{name:?} {} {changed}\n", source.length());
         }
         for (name, entry) in &self.index {
-            let Entry { dtype, shape, source, at, bytes } = entry;
-            let sample = self.sources[*source].section(at + bytes / 2, (bytes / 2).min(SAMPLE)).ok()?;
-            text += &format!("{name:?} {dtype} {shape:?} {source} {at} {sample:x?}\n");
+            text += &format!("{name:?} {} {:?}", entry.dtype, entry.shape);
+            for Span { source, at, bytes, .. } in &entry.spans {
+                let sample = self.sources[*source].section(at + bytes / 2, (bytes / 2).min(SAMPLE)).ok()?;
+                text += &format!(" {source} {at} {sample:x?}");
+            }
+            text.push('\n');
         }
         Some(text)
     }
@@ -127,7 +151,7 @@ impl Tensors {
     /// [`Error::MissingTensor`], [`Error::Shape`], [`Error::Dtype`], [`Error::ReadTensor`].
     pub fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let entry = self.shaped(name, shape)?;
-        self.floats(name, entry, entry.at, entry.bytes)
+        self.floats(name, entry, 0, entry.bytes)
     }
 
     /// Rows `range` of a float tensor of exactly this shape: the part of [`Tensors::f32`] that its first
@@ -142,22 +166,34 @@ impl Tensors {
             return Err(Error::Rows { name: name.to_owned(), rows, got: range });
         }
         let row = entry.bytes.checked_div(rows as u64).unwrap_or(0);
-        self.floats(name, entry, entry.at + row * range.start as u64, row * range.len() as u64)
+        self.floats(name, entry, row * range.start as u64, row * range.len() as u64)
     }
 
-    /// A tensor of whole numbers (`I32`, `I64` or `U8`), row-major, whatever its shape.
+    /// A tensor of whole numbers of at most 64 bits, or of truths as 0 and 1, row-major, whatever its shape.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::Dtype`], [`Error::ReadTensor`].
+    /// [`Error::MissingTensor`], [`Error::Dtype`] (also for a `U64` that is no `i64`), [`Error::ReadTensor`].
     pub fn integers(&self, name: &str) -> Result<Vec<i64>> {
+        const ALLOWED: &str = "I8, I16, I32, I64, U8, U16, U32, U64 below 2^63, BOOL";
         let entry = self.entry(name)?;
-        let convert =
-            dtype::integers(entry.dtype).ok_or_else(|| wrong_type(name, "I32, I64, U8", entry.dtype))?;
-        self.convert(name, entry, entry.at, entry.bytes, convert)
+        let convert = dtype::integers(entry.dtype).filter(|_| entry.scale.is_none());
+        let convert = convert.ok_or_else(|| wrong_type(name, ALLOWED, entry))?;
+        let values = self.convert(name, entry, 0, entry.bytes, convert)?;
+        if entry.dtype == Dtype::U64 && values.iter().any(|&value| value < 0) {
+            return Err(wrong_type(name, ALLOWED, entry));
+        }
+        Ok(values)
     }
 
     fn entry(&self, name: &str) -> Result<&Entry> {
-        self.index.get(name).ok_or_else(|| Error::MissingTensor(name.to_owned()))
+        self.index.get(name).ok_or_else(|| {
+            // In its place there may be what only a GPU's library can read.
+            let opaque = self.names().find(|name| name.ends_with(OPAQUE));
+            match opaque {
+                Some(opaque) => Error::OpaqueKernel { name: name.to_owned(), opaque: opaque.to_owned() },
+                None => Error::MissingTensor(name.to_owned()),
+            }
+        })
     }
 
     fn shaped(&self, name: &str, shape: &[usize]) -> Result<&Entry> {
@@ -169,48 +205,38 @@ impl Tensors {
         Ok(entry)
     }
 
-    fn floats(&self, name: &str, entry: &Entry, at: u64, bytes: u64) -> Result<Vec<f32>> {
+    fn floats(&self, name: &str, entry: &Entry, from: u64, bytes: u64) -> Result<Vec<f32>> {
+        if let Some(scale) = entry.scale {
+            let dtype = entry.dtype;
+            return self.convert(name, entry, from, bytes, |piece, out| scale.floats(dtype, piece, out));
+        }
         let convert =
-            dtype::floats(entry.dtype).ok_or_else(|| wrong_type(name, "F32, F16, BF16, F64", entry.dtype))?;
-        self.convert(name, entry, at, bytes, convert)
+            dtype::floats(entry.dtype).ok_or_else(|| wrong_type(name, "F32, F16, BF16, F64", entry))?;
+        self.convert(name, entry, from, bytes, convert)
     }
 
     fn convert<T>(
         &self,
         name: &str,
         entry: &Entry,
-        at: u64,
+        from: u64,
         bytes: u64,
-        convert: Convert<T>,
+        convert: impl Fn(&[u8], &mut Vec<T>),
     ) -> Result<Vec<T>> {
-        let source = &self.sources[entry.source];
-        // The range was inside its file, so the file's length bounds what is taken here.
+        // Every span was inside its file, so the files' lengths bound what is taken here.
         let mut out = Vec::with_capacity((bytes / entry.dtype.size()) as usize);
-        source.pieces(at, bytes, |piece| convert(piece, &mut out)).map_err(|error| Error::ReadTensor {
-            path: source.name().to_owned(),
-            name: name.to_owned(),
-            source: error,
+        entry.read(&self.sources, from, bytes, |piece| convert(piece, &mut out)).map_err(|error| {
+            let path = entry.spans.first().map_or("", |span| self.sources[span.source].name());
+            Error::ReadTensor { path: path.to_owned(), name: name.to_owned(), source: error }
         })?;
         Ok(out)
     }
 }
 
-/// The tensors of one file, by what its first bytes say it is.
-fn index(source: &Source) -> Result<Index, String> {
-    let first = source.section(0, source.length().min(16))?;
-    match first.as_slice() {
-        // A member's beginning, or the end of a zip without any.
-        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => torch::index(source),
-        // A pickle's beginning followed by the magic number of that format.
-        [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, ..] => {
-            Err("a file of torch must be a zip, as torch 1.6 and later write it, got the format before it"
-                .into())
-        }
-        bytes if bytes.starts_with(b"version https:/") => {
-            Err("must hold weights, got the pointer that Git LFS leaves in their place".into())
-        }
-        _ => safetensors::index(source),
-    }
+fn is_of_training(name: &str) -> bool {
+    let own = name.rsplit('/').next().unwrap_or(name);
+    ["Adam", "Adam_1", "ExponentialMovingAverage"].contains(&own) && own != name
+        || ["beta1_power", "beta2_power", "global_step", OPAQUE].contains(&own)
 }
 
 /// Names in a file may be of any length; an error repeats their beginning.
@@ -221,9 +247,15 @@ fn quoted(name: &str) -> String {
     }
 }
 
-fn wrong_type(name: &str, allowed: &'static str, got: Dtype) -> Error {
-    Error::Dtype { name: name.to_owned(), allowed, got: got.to_string() }
+fn wrong_type(name: &str, allowed: &'static str, entry: &Entry) -> Error {
+    let got = match entry.scale {
+        Some(_) => "floats that were quantised".to_owned(),
+        None => entry.dtype.to_string(),
+    };
+    Error::Dtype { name: name.to_owned(), allowed, got }
 }
 
+#[cfg(test)]
+mod archive_tests;
 #[cfg(test)]
 mod tests;

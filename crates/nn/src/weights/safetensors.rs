@@ -68,7 +68,8 @@ fn place(described: &Described, data: u64, start: u64) -> Result<Entry, String> 
 
 /// Whether the tensors, one after the other, are all there is from `start` to `end`.
 fn covered(index: &Index, start: u64, end: u64) -> Result<(), String> {
-    let mut ranges: Vec<_> = index.iter().map(|(name, entry)| (entry.at, entry.bytes, name)).collect();
+    let mut ranges: Vec<_> =
+        index.iter().map(|(name, entry)| (entry.spans[0].at, entry.bytes, name)).collect();
     ranges.sort_unstable();
     let mut at = start;
     for (from, bytes, name) in ranges {

@@ -1,26 +1,39 @@
-//! Bytes read by position: a file, or contents that are already in memory.
+//! Bytes read by position: a file, a part of one, or contents that are already in memory.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::{Error, Result};
 
 /// How much of a file is in memory while a tensor is converted. A multiple of every element's size.
-const PIECE: usize = 1 << 18;
+pub(super) const PIECE: usize = 1 << 18;
 
 /// Where the tensors of one file come from.
 pub(super) struct Source {
-    /// The file's path; `None` for contents in memory.
-    path: Option<String>,
+    /// What errors call it; `None` for contents in memory.
+    label: Option<String>,
+    /// The file on disk that all of it was made from.
+    origin: Option<Origin>,
     content: Content,
+    /// First byte in the content.
+    start: u64,
     length: u64,
 }
 
+#[derive(Clone)]
+struct Origin {
+    /// Without its folder; `None` if it is not UTF-8.
+    name: Option<String>,
+    file: Arc<File>,
+}
+
+#[derive(Clone)]
 enum Content {
-    Memory(Vec<u8>),
-    File(File),
+    Memory(Arc<Vec<u8>>),
+    File(Arc<File>),
 }
 
 impl Source {
@@ -32,13 +45,35 @@ impl Source {
         if !path.metadata().map_err(read)?.is_file() {
             return Err(read(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
         }
-        let file = File::open(path).map_err(read)?;
+        let file = Arc::new(File::open(path).map_err(read)?);
         let length = file.metadata().map_err(read)?.len();
-        Ok(Source { path: Some(text), content: Content::File(file), length })
+        let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+        let origin = Some(Origin { name, file: Arc::clone(&file) });
+        Ok(Source { label: Some(text), origin, content: Content::File(file), start: 0, length })
     }
 
     pub(super) fn memory(bytes: Vec<u8>) -> Source {
-        Source { path: None, length: bytes.len() as u64, content: Content::Memory(bytes) }
+        let length = bytes.len() as u64;
+        Source { label: None, origin: None, content: Content::Memory(Arc::new(bytes)), start: 0, length }
+    }
+
+    /// A part as a source of its own, which errors call `named`.
+    pub(super) fn part(&self, at: u64, length: u64, named: &str) -> Result<Source, String> {
+        self.inside(at, length)?;
+        let label = self.label.as_ref().map_or_else(|| named.to_owned(), |own| format!("{own}, {named}"));
+        let (origin, content) = (self.origin.clone(), self.content.clone());
+        Ok(Source { label: Some(label), origin, content, start: self.start + at, length })
+    }
+
+    /// What was made from this source, in memory.
+    pub(super) fn made(&self, bytes: Vec<u8>) -> Source {
+        Source { label: self.label.clone(), origin: self.origin.clone(), ..Source::memory(bytes) }
+    }
+
+    /// What was made from this source, in a file of `length` bytes.
+    pub(super) fn spooled(&self, file: File, length: u64) -> Source {
+        let content = Content::File(Arc::new(file));
+        Source { label: self.label.clone(), origin: self.origin.clone(), content, start: 0, length }
     }
 
     /// In bytes, as it was when the file was opened.
@@ -47,63 +82,76 @@ impl Source {
     }
 
     pub(super) fn name(&self) -> &str {
-        self.path.as_deref().unwrap_or("contents in memory")
+        self.label.as_deref().unwrap_or("contents in memory")
+    }
+
+    pub(super) fn is_memory(&self) -> bool {
+        matches!(self.content, Content::Memory(_))
     }
 
     /// The file's own name, and when it was changed, in nanoseconds since 1970; `None` for contents in memory.
     pub(super) fn identity(&self) -> Option<(&str, i128)> {
-        let Content::File(file) = &self.content else { return None };
+        let Origin { name, file } = self.origin.as_ref()?;
         let changed = file.metadata().ok()?.modified().ok()?;
         let nanos = match changed.duration_since(UNIX_EPOCH) {
             Ok(after) => after.as_nanos() as i128,
             Err(before) => -(before.duration().as_nanos() as i128),
         };
-        Some((Path::new(self.path.as_deref()?).file_name()?.to_str()?, nanos))
+        Some((name.as_deref()?, nanos))
     }
 
     /// What is wrong with the file, with its name.
     pub(super) fn fault(&self, what: &str) -> Error {
-        Error::Format(match &self.path {
-            Some(path) => format!("{path}: {what}"),
+        Error::Format(match &self.label {
+            Some(label) => format!("{label}: {what}"),
             None => what.to_owned(),
         })
     }
 
-    /// A part of the file. The length is checked against the file's before memory is taken for it.
-    pub(super) fn section(&self, at: u64, length: u64) -> Result<Vec<u8>, String> {
+    fn inside(&self, at: u64, length: u64) -> Result<(), String> {
         if at.checked_add(length).is_none_or(|end| end > self.length) {
             return Err(format!("{length} bytes are needed at {at}, but the file has {}", self.length));
         }
+        Ok(())
+    }
+
+    /// A part of the file. The length is checked against the file's before memory is taken for it.
+    pub(super) fn section(&self, at: u64, length: u64) -> Result<Vec<u8>, String> {
+        self.inside(at, length)?;
         let length = usize::try_from(length).map_err(|_| format!("{length} bytes do not fit in memory"))?;
         let mut bytes = vec![0; length];
         self.read_exact(at, &mut bytes).map_err(|error| format!("cannot read: {error}"))?;
         Ok(bytes)
     }
 
-    /// Hands over `length` bytes from `at` in order, in pieces of whole elements.
-    pub(super) fn pieces(&self, at: u64, length: u64, mut take: impl FnMut(&[u8])) -> io::Result<()> {
-        if let Content::Memory(bytes) = &self.content {
-            take(within(bytes, at, length)?);
-            return Ok(());
-        }
-        let mut piece = vec![0; PIECE.min(usize::try_from(length).unwrap_or(PIECE))];
-        let mut done = 0;
-        while done < length {
-            let here = (length - done).min(PIECE as u64);
-            let piece = &mut piece[..here as usize];
-            self.read_exact(at + done, piece)?;
-            take(piece);
-            done += here;
-        }
-        Ok(())
+    /// The whole from its beginning, for whoever can only read on.
+    pub(super) fn reader(&self) -> impl Read {
+        Reader { source: self, at: 0 }
     }
 
-    fn read_exact(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+    pub(super) fn read_exact(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        let inside = self.inside(at, into.len() as u64);
+        inside.map_err(|what| io::Error::new(io::ErrorKind::UnexpectedEof, what))?;
+        let at = self.start + at;
         match &self.content {
             Content::Memory(bytes) => into.copy_from_slice(within(bytes, at, into.len() as u64)?),
             Content::File(file) => read_exact_at(file, at, into)?,
         }
         Ok(())
+    }
+}
+
+struct Reader<'a> {
+    source: &'a Source,
+    at: u64,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let here = (self.source.length - self.at).min(into.len() as u64);
+        self.source.read_exact(self.at, &mut into[..here as usize])?;
+        self.at += here;
+        Ok(here as usize)
     }
 }
 
@@ -138,23 +186,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_of_a_file_join_to_what_memory_holds() {
-        let bytes: Vec<u8> = (0..PIECE * 2 + 24).map(|i| (i * 31 % 251) as u8).collect();
+    fn a_part_is_that_of_the_whole_in_file_and_memory() {
+        let bytes: Vec<u8> = (0..100).collect();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bytes");
         std::fs::write(&path, &bytes).unwrap();
-        let (file, memory) = (Source::open(&path).unwrap(), Source::memory(bytes.clone()));
-        for (at, length) in [(0, bytes.len()), (8, PIECE), (16, PIECE + 8), (8, 0), (bytes.len(), 0)] {
-            for source in [&file, &memory] {
-                let mut joined = Vec::new();
-                source.pieces(at as u64, length as u64, |piece| joined.extend_from_slice(piece)).unwrap();
-                assert!(joined == bytes[at..at + length], "{length} bytes at {at} of {}", source.name());
-            }
-        }
-        for source in [&file, &memory] {
-            assert!(source.pieces(8, bytes.len() as u64, |_| {}).is_err());
+        for source in [Source::open(&path).unwrap(), Source::memory(bytes.clone())] {
             assert!(source.section(1, u64::MAX).is_err());
             assert_eq!(source.section(3, 4).unwrap(), bytes[3..7]);
+            let part = source.part(10, 20, "a part").unwrap().part(5, 10, "of a part").unwrap();
+            assert_eq!((part.length(), part.section(0, 10).unwrap()), (10, bytes[15..25].to_vec()));
+            assert!(part.name().ends_with("a part, of a part"), "{}", part.name());
+            assert_eq!(part.identity(), source.identity());
+            let mut all = Vec::new();
+            part.reader().read_to_end(&mut all).unwrap();
+            assert_eq!(all, bytes[15..25]);
+            for (at, length) in [(0, 11), (10, 1), (u64::MAX, 1), (1, u64::MAX)] {
+                assert!(part.section(at, length).is_err(), "{length} at {at}");
+                assert!(part.part(at, length, "").is_err(), "{length} at {at}");
+            }
+            assert!(part.read_exact(5, &mut [0; 6]).is_err(), "the next byte belongs to another part");
         }
     }
 

@@ -2,5 +2,6 @@
 
 mod decoding;
 mod golden;
+mod magenta_checkpoints;
 mod vectors;
 mod weights;

@@ -38,8 +38,8 @@ fn every_type_of_storage_is_read() {
         ("LongStorage", (-3i64).to_le_bytes().to_vec()),
         ("IntStorage", (-3i32).to_le_bytes().to_vec()),
         ("ByteStorage", vec![253]),
-        ("ShortStorage", vec![0; 2]),
-        ("CharStorage", vec![0]),
+        ("ShortStorage", (-3i16).to_le_bytes().to_vec()),
+        ("CharStorage", vec![253]),
         ("BoolStorage", vec![1]),
     ] {
         pickle.tensor(kind, kind, kind, 1, 0, &[], &[]);
@@ -50,11 +50,16 @@ fn every_type_of_storage_is_read() {
     for kind in ["FloatStorage", "DoubleStorage", "HalfStorage", "BFloat16Storage"] {
         assert_eq!(tensors.f32(kind, &[]).unwrap(), [2.5], "{kind}");
     }
-    for (kind, value) in [("LongStorage", -3), ("IntStorage", -3), ("ByteStorage", 253)] {
+    for (kind, value) in [
+        ("LongStorage", -3),
+        ("IntStorage", -3),
+        ("ShortStorage", -3),
+        ("CharStorage", -3),
+        ("ByteStorage", 253),
+        ("BoolStorage", 1),
+    ] {
         assert_eq!(tensors.integers(kind).unwrap(), [value], "{kind}");
-    }
-    for kind in ["ShortStorage", "CharStorage", "BoolStorage"] {
-        assert!(tensors.contains(kind) && tensors.f32(kind, &[]).is_err() && tensors.integers(kind).is_err());
+        assert!(tensors.f32(kind, &[]).is_err(), "{kind}");
     }
 }
 
