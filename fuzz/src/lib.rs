@@ -19,13 +19,17 @@ use partita_tokens::trio;
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("midi_read", midi_read),
     ("note_sequence", note_sequence),
     ("wav_read", wav_read),
     ("safetensors", safetensors),
     ("torch_file", torch_file),
     ("torch_pickle", torch_pickle),
+    ("table_block", table_block),
+    ("mag_file", mag_file),
+    ("archive_file", archive_file),
+    ("tfjs_manifest", tfjs_manifest),
     ("drum_tokens", drum_tokens),
 ];
 
@@ -98,6 +102,91 @@ pub fn torch_zip(pickle: &[u8]) -> Vec<u8> {
     file.extend(directory);
     file.extend([b"PK\x05\x06\0\0\0\0\x02\0\x02\0".as_slice(), &length, &at, &[0; 2]].concat());
     file
+}
+
+/// As [`safetensors`], for a table of TensorFlow that is right, with these bytes as its only block: the index of a
+/// checkpoint in two files, or all of one in one.
+pub fn table_block(bytes: &[u8]) {
+    weights(table_archive(bytes));
+}
+
+/// As [`safetensors`], for a bundle of Magenta.
+pub fn mag_file(bytes: &[u8]) {
+    weights(bytes.to_vec());
+}
+
+/// As [`safetensors`], for a tar, packed or not.
+pub fn archive_file(bytes: &[u8]) {
+    weights(bytes.to_vec());
+}
+
+/// As [`safetensors`], for a manifest of magenta-js, whose only file is `s` with 64 bytes.
+pub fn tfjs_manifest(bytes: &[u8]) {
+    weights(manifest_archive(bytes));
+}
+
+/// A table with this block, beside 64 bytes of data.
+pub fn table_archive(block: &[u8]) -> Vec<u8> {
+    let mut table = Vec::new();
+    let mut put = |content: &[u8]| {
+        let at = table.len();
+        table.extend([content, &[0]].concat());
+        let checksum = masked_crc32c(&table[at..]);
+        table.extend(checksum.to_le_bytes());
+        [varint(at), varint(content.len())].concat()
+    };
+    let handle = put(block);
+    let index = put(&[&[0, 1, handle.len() as u8, b'z'], handle.as_slice(), &[0; 4]].concat());
+    let metaindex = put(&[0; 4]);
+    let mut footer = [metaindex, index].concat();
+    footer.resize(40, 0);
+    table.extend(footer);
+    table.extend(0xdb47_7524_8b80_fb57_u64.to_le_bytes());
+    tar(&[("m.index", &table), ("m.data-00000-of-00001", &[7; 64])])
+}
+
+/// A manifest beside its file.
+pub fn manifest_archive(manifest: &[u8]) -> Vec<u8> {
+    tar(&[("weights_manifest.json", manifest), ("s", &[7; 64])])
+}
+
+fn varint(mut value: usize) -> Vec<u8> {
+    let mut out = vec![];
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
+}
+
+fn masked_crc32c(bytes: &[u8]) -> u32 {
+    let mut crc = !0u32;
+    for &byte in bytes {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0x82f6_3b78 & 0u32.wrapping_sub(crc & 1));
+        }
+    }
+    (!crc).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = vec![];
+    for (name, content) in files {
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        header[148..156].fill(b' ');
+        header[156] = b'0';
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        out.extend(header);
+        out.extend(*content);
+        out.resize(out.len().next_multiple_of(512), 0);
+    }
+    out.resize(out.len() + 1024, 0);
+    out
 }
 
 fn weights(bytes: Vec<u8>) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use partita_fuzz::{TARGETS, torch_zip};
+use partita_fuzz::{TARGETS, manifest_archive, table_archive, torch_zip};
 use partita_nn::Tensors;
 
 /// Longer files are replayed whole only: damage is tried at every byte.
@@ -58,11 +58,25 @@ fn every_beginning_and_every_changed_byte_passes() {
 /// A seed that is refused at once would lead a search nowhere.
 #[test]
 fn seeds_of_weights_are_read() {
-    for target in ["safetensors", "torch_file", "torch_pickle"] {
+    let targets = [
+        "safetensors",
+        "torch_file",
+        "torch_pickle",
+        "table_block",
+        "mag_file",
+        "archive_file",
+        "tfjs_manifest",
+    ];
+    for target in targets {
         for (path, bytes) in
             inputs(target).into_iter().filter(|(path, _)| !path.iter().any(|part| part == "hostile"))
         {
-            let file = if target == "torch_pickle" { torch_zip(&bytes) } else { bytes };
+            let file = match target {
+                "torch_pickle" => torch_zip(&bytes),
+                "table_block" => table_archive(&bytes),
+                "tfjs_manifest" => manifest_archive(&bytes),
+                _ => bytes,
+            };
             let tensors =
                 Tensors::from_bytes(file).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             assert!(tensors.names().count() > 1, "{}", path.display());

@@ -1,0 +1,10 @@
+//! See [`partita_fuzz::mag_file`].
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| partita_fuzz::mag_file(bytes));
+
+#[cfg(not(fuzzing))]
+fn main() -> std::io::Result<()> {
+    partita_fuzz::replay_arguments(partita_fuzz::mag_file)
+}
