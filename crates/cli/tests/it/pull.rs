@@ -157,7 +157,7 @@ fn a_model_of_the_store_is_listed_shown_checked_and_removed() {
     let there = |site: &Site| {
         let listed = site.ok("models list --available --json").json();
         let all = listed["available"].as_array().expect("a list").clone();
-        assert_eq!(all.len(), 10);
+        assert!(all.len() > 10 && all.iter().any(|model| model["name"] == "cat-mel_2bar_big"));
         all.into_iter().find(|model| model["name"] == "musicgen-small").expect("published")["installed"]
             .clone()
     };

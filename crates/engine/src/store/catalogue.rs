@@ -1,26 +1,95 @@
-//! Models that can be pulled by name: `catalogue.yaml`.
+//! Models that can be pulled by name: `catalogue.yaml`, and those of Magenta in `magenta.yaml`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::{Error, Licence, Result};
+use super::{Error, Licence, Result, disk, layout, magenta};
 use crate::config::is_name;
 
 /// A published model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     pub name: String,
-    /// Owner and name on the hub.
+    /// Owner and name on the hub; of a model elsewhere its first address.
     pub repository: String,
     pub licence: Licence,
     /// One line for people.
     pub says: String,
-    /// Of all files together, as they were published; about.
+    /// Of all files together, as they were published; about. 0 where nobody knows it.
     pub bytes: u64,
-    /// Every file to fetch, and no other.
+    /// Every file to fetch, and no other; beside a manifest of magenta-js also those that it names.
     pub files: Vec<String>,
+    /// Where the files are, in the order in which they are tried; none for a model of the hub.
+    pub mirrors: Vec<Mirror>,
+    /// What files must hash to, where that is known.
+    pub sha256: BTreeMap<String, String>,
+    /// Who plays it, where its files do not say so themselves.
+    pub played: Option<Played>,
+}
+
+/// A place with all files of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mirror {
+    /// Up to the last slash: `https://`, `gs://bucket/`, `s3://bucket/` or `file:///`.
+    pub base: String,
+    /// What each of the model's files is called there.
+    pub names: Vec<String>,
+}
+
+/// How a model is played.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Played {
+    /// `music_vae` or `event_rnn`.
+    pub family: String,
+    /// What Magenta calls its configuration.
+    pub config: String,
+    /// Slots of the attention, which the weights do not tell.
+    pub attention_length: Option<usize>,
+}
+
+impl Model {
+    /// [`Model::bytes`] for people.
+    pub fn size(&self) -> String {
+        if self.bytes == 0 { "size unknown".to_owned() } else { readable(self.bytes) }
+    }
+
+    /// A model at an address of the user's: an archive, a bundle, one file of weights, or a folder of magenta-js, which
+    /// is named by a slash at its end or by its manifest. `sha256`: of the one file, if it is known.
+    ///
+    /// # Errors
+    /// [`Error::Name`]; [`Error::Setting`] for what is no address of a file.
+    pub fn at(name: &str, address: &str, sha256: Option<&str>) -> Result<Model> {
+        let name = checked(name)?.to_owned();
+        let wrong = |what, allowed| {
+            let got = address.chars().take(80).collect();
+            Err(Error::Setting { what, allowed, got })
+        };
+        let address_of = address.strip_suffix(layout::MANIFEST).unwrap_or(address);
+        let Some((base, file)) = address_of.rsplit_once('/').filter(|_| !address.contains(['?', '#'])) else {
+            return wrong("address", "https://, gs://, s3:// or file:// with a path and no query");
+        };
+        let base = format!("{base}/");
+        let files = if file.is_empty() {
+            vec![layout::MANIFEST.to_owned(), layout::CONFIG.to_owned()]
+        } else {
+            vec![file.to_owned()]
+        };
+        if !files.iter().all(|file| layout::is_file_name(file)) {
+            return wrong("address", "one with a file name of letters, digits, '.', '_' and '-'");
+        }
+        let sha256 = match sha256 {
+            Some(sha256) if !disk::is_sha256(sha256) || files.len() > 1 => {
+                return wrong("sha256", "64 digits 0-9 and a-f, for an address of one file");
+            }
+            sha256 => sha256.map(|sha256| (files[0].clone(), sha256.to_owned())).into_iter().collect(),
+        };
+        let mirrors = vec![Mirror { base, names: files.clone() }];
+        let (repository, says) = (address.to_owned(), String::new());
+        let licence = Licence::unknown();
+        Ok(Model { name, repository, licence, says, bytes: 0, files, mirrors, sha256, played: None })
+    }
 }
 
 impl Model {
@@ -121,9 +190,11 @@ fn read() -> Vec<Model> {
         let licence = Licence { id: entry.licence, url: terms.url.clone(), says: terms.says.clone() };
         let files = file.common.iter().cloned().chain(entry.weights).collect();
         let bytes = entry.megabytes * 1_000_000;
-        Model { name, repository: entry.repository, licence, says: entry.says, bytes, files }
+        let (repository, says) = (entry.repository, entry.says);
+        let (mirrors, sha256, played) = (vec![], BTreeMap::new(), None);
+        Model { name, repository, licence, says, bytes, files, mirrors, sha256, played }
     };
-    file.models.into_iter().map(model).collect()
+    file.models.into_iter().map(model).chain(magenta::models()).collect()
 }
 
 #[cfg(test)]
@@ -133,8 +204,9 @@ mod tests {
 
     #[test]
     fn the_catalogue_names_files_that_make_a_model() {
-        assert_eq!(models().len(), 10);
-        for model in models() {
+        let of_the_hub: Vec<_> = models().iter().filter(|model| model.mirrors.is_empty()).collect();
+        assert_eq!(of_the_hub.len(), 10);
+        for model in of_the_hub {
             assert!(is_name(&model.name), "{}", model.name);
             assert_eq!(model.repository, format!("facebook/{}", model.name));
             assert_eq!(model.licence.id, "CC-BY-NC-4.0");
@@ -157,6 +229,30 @@ mod tests {
         let error = find("x").expect_err("no such").to_string();
         assert!(error.contains("models list --available"), "{error}");
         assert_eq!(find("facebook/musicgen-melody").expect("there").name, "musicgen-melody");
+    }
+
+    #[test]
+    fn an_address_is_that_of_a_file_or_of_a_folder_with_a_manifest() {
+        let hash = "ab".repeat(32);
+        let one = Model::at("mine", "https://host/a/model.tar", Some(&hash)).expect("good");
+        assert_eq!((one.files[0].as_str(), one.mirrors[0].base.as_str()), ("model.tar", "https://host/a/"));
+        assert_eq!(one.sha256["model.tar"], hash);
+        for address in ["s3://bucket/x/", "s3://bucket/x/weights_manifest.json"] {
+            let folder = Model::at("mine", address, None).expect("good");
+            assert_eq!(folder.files, ["weights_manifest.json", "config.json"]);
+            assert_eq!(folder.mirrors[0].base, "s3://bucket/x/");
+        }
+        for (name, address, sha256) in [
+            ("Mine", "https://host/a.tar", None),
+            ("mine", "a.tar", None),
+            ("mine", "https://host/a b", None),
+            ("mine", "https://host/..", None),
+            ("mine", "https://host/a.tar?signature=x", None),
+            ("mine", "https://host/a.tar", Some("0")),
+            ("mine", "https://host/a/", Some(hash.as_str())),
+        ] {
+            assert!(Model::at(name, address, sha256).is_err(), "{name} {address} {sha256:?}");
+        }
     }
 
     #[test]

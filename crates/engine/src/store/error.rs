@@ -20,7 +20,7 @@ pub enum Error {
     /// In the catalogue, not in the store.
     #[error(
         "model {name} is not installed: `partita models pull {name}` fetches {size} (licence {licence}, {url})",
-        size = readable(*.bytes)
+        size = if *.bytes == 0 { "it".to_owned() } else { readable(*.bytes) }
     )]
     NotInstalled { name: String, bytes: u64, licence: String, url: String },
     #[error(
@@ -56,6 +56,8 @@ pub enum Error {
     Length { file: String, expected: u64, got: u64 },
     #[error("{file} must have sha256 {expected}, got {got}")]
     Hash { file: String, expected: String, got: String },
+    #[error("{address} can only be fetched by a program that was built with the feature {feature}")]
+    Feature { address: String, feature: &'static str },
     /// What is in a folder or a file is no model of a known kind.
     #[error("{file} {why}")]
     Content { file: String, why: String },

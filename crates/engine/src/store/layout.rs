@@ -9,7 +9,9 @@ use serde::Deserialize;
 
 use super::{Error, Result};
 
-pub(crate) const CONFIG: &str = "config.json";
+pub(super) const CONFIG: &str = "config.json";
+/// Names the files of weights of a model by magenta-js.
+pub(super) const MANIFEST: &str = "weights_manifest.json";
 /// Beside [`CONFIG`] and the weights: without these nothing can be generated.
 pub(super) const REQUIRED: [&str; 1] = ["tokenizer.json"];
 /// Taken along where they are.
@@ -26,6 +28,9 @@ const WEIGHTS: [&str; 4] = [
 const KINDS: [&str; 2] = ["musicgen", "musicgen_melody"];
 /// Of a configuration; published ones have 8 kB.
 const MAX_CONFIG: u64 = 1 << 20;
+/// Files that a manifest names; the largest published model has some hundred.
+#[cfg(feature = "hub")]
+const MAX_SHARDS: usize = 4096;
 /// Of an index; published ones have some 100 kB.
 const MAX_INDEX: u64 = 32 << 20;
 
@@ -68,6 +73,33 @@ pub(super) fn parts(weights: &str, path: &Path) -> Result<Vec<String>> {
         return Err(Error::content(weights, why));
     }
     Ok(parts.into_iter().collect())
+}
+
+/// The files of weights that the manifest at `path` names, sorted.
+///
+/// # Errors
+/// `Content` for a manifest that is none, or whose names are not those of files beside it.
+#[cfg(feature = "hub")]
+pub(super) fn shards(path: &Path) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Group {
+        paths: Vec<String>,
+    }
+    let text = read(MANIFEST, path, MAX_CONFIG)?;
+    let groups: Vec<Group> = serde_json::from_slice(&text)
+        .map_err(|error| Error::content(MANIFEST, format!("must be a list of groups of weights: {error}")))?;
+    let names: BTreeSet<String> = groups.into_iter().flat_map(|group| group.paths).collect();
+    let is_weights = |name: &str| is_file_name(name) && !name.ends_with(".json");
+    if let Some(wrong) = names.iter().find(|name| !is_weights(name)) {
+        let wrong: String = wrong.chars().take(80).collect();
+        let why = format!("must name files of weights beside it, got {wrong:?}");
+        return Err(Error::content(MANIFEST, why));
+    }
+    if !(1..=MAX_SHARDS).contains(&names.len()) {
+        let why = format!("must name 1..={MAX_SHARDS} files of weights, got {}", names.len());
+        return Err(Error::content(MANIFEST, why));
+    }
+    Ok(names.into_iter().collect())
 }
 
 /// Checks that the configuration at `path` is that of a model which this program plays.

@@ -19,6 +19,18 @@ pub struct Licence {
     pub says: String,
 }
 
+impl Licence {
+    /// Of what a user fetches from an address of their own.
+    pub(super) fn unknown() -> Licence {
+        Licence { id: String::new(), url: String::new(), says: String::new() }
+    }
+
+    /// Whether anybody told the terms, which then must be accepted.
+    pub fn is_known(&self) -> bool {
+        !self.id.is_empty()
+    }
+}
+
 /// What `licences.json` keeps of each accepted licence.
 #[derive(Serialize, Deserialize)]
 struct Accepted {
@@ -32,8 +44,11 @@ impl Store {
         self.root.join("licences.json")
     }
 
-    /// Whether the user has accepted a licence, for whichever model.
+    /// Whether the user has accepted a licence, for whichever model. One that nobody knows needs no accepting.
     pub fn has_accepted(&self, licence: &Licence) -> bool {
+        if !licence.is_known() {
+            return true;
+        }
         // A file that cannot be read accepts nothing: the question comes again.
         self.accepted().is_ok_and(|accepted| accepted.contains_key(&licence.id))
     }

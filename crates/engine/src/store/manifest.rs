@@ -38,6 +38,8 @@ pub enum Source {
         /// What that was at the time, if the server says so.
         commit: Option<String>,
     },
+    /// A file or a folder elsewhere, without what an address may keep secret.
+    Address { address: String },
     /// A folder of the user's.
     Import,
 }

@@ -1,4 +1,5 @@
-//! Models that are too large for the program: fetched from the hub or imported from a folder, and kept on disk.
+//! Models that are too large for the program: fetched from the hub, a server, a bucket or a folder, or imported, and kept
+//! on disk.
 //!
 //! ```text
 //! store/
@@ -30,13 +31,14 @@ mod installed;
 mod layout;
 mod licence;
 mod lock;
+mod magenta;
 mod manifest;
 mod partial;
 mod watch;
 
 use std::path::{Path, PathBuf};
 
-pub use catalogue::Model;
+pub use catalogue::{Mirror, Model, Played};
 pub use error::{Error, Result};
 #[cfg(feature = "hub")]
 pub use hub::{Hub, Patience, Pulled, State};

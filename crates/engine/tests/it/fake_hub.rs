@@ -127,7 +127,7 @@ impl FakeHub {
         lock(&self.inside)
     }
 
-    /// Puts a file at `owner/model/file`.
+    /// Puts a file at `owner/model/file`, and, as a plain server does, at this path.
     pub fn put(&self, path: &str, bytes: &[u8], large: bool) {
         let stored = Stored { bytes: Arc::new(bytes.to_vec()), large, says: bytes.len() as u64 };
         self.inside().files.insert(path.to_owned(), stored);
@@ -265,6 +265,11 @@ fn reply(inside: &mut Inside, asked: &Asked) -> Reply {
     let missing =
         || Reply::new(404, "X-Error-Code: EntryNotFound\r\nX-Error-Message: Entry not found\r\n", vec![]);
     let path = asked.path.split('?').next().unwrap_or_default();
+    // A plain server of files.
+    if let Some(stored) = inside.files.get(path.trim_start_matches('/')).cloned() {
+        let fault = fault(&mut inside.rules, asked);
+        return serve(&stored, &sha256(&stored.bytes), asked, fault);
+    }
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let ["facebook", model, "resolve", revision, file] = parts[..] else { return missing() };
     if !["main", COMMIT].contains(&revision) {
@@ -281,15 +286,19 @@ fn reply(inside: &mut Inside, asked: &Asked) -> Reply {
         );
         return Reply::new(302, &headers, b"elsewhere".to_vec());
     }
-    let rule = inside
-        .rules
-        .iter_mut()
-        .find(|rule| rule.times > 0 && rule.method == asked.method && file.starts_with(rule.file.as_str()));
-    let fault = rule.map(|rule| {
+    let fault = fault(&mut inside.rules, asked);
+    serve(&stored, &hash, asked, fault)
+}
+
+/// How this request is to go wrong.
+fn fault(rules: &mut [Rule], asked: &Asked) -> Option<Fault> {
+    let fits = |rule: &&mut Rule| {
+        rule.times > 0 && rule.method == asked.method && asked.file().starts_with(rule.file.as_str())
+    };
+    rules.iter_mut().find(fits).map(|rule| {
         rule.times -= 1;
         rule.fault.clone()
-    });
-    serve(&stored, &hash, asked, fault)
+    })
 }
 
 /// The bytes of a file, or the part that was asked for.

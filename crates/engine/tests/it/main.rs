@@ -9,7 +9,8 @@ mod engine;
 #[cfg(feature = "hub")]
 mod fake_hub;
 mod family;
-mod musicgen;
+#[cfg(feature = "hub")]
+mod magenta_store;
 mod registry;
 mod request;
 #[cfg(feature = "hub")]

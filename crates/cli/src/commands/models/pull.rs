@@ -15,15 +15,22 @@ use crate::session::Session;
 
 #[derive(Args, Debug)]
 pub struct Pull {
-    /// A name that `models list --available` shows
+    /// A name that `models list --available` shows; with --from, what the model will be called
     name: String,
+    /// Address of a checkpoint of one's own: https://, gs://, s3:// or file://, of an archive, a bundle, or a folder of
+    /// magenta-js with a slash at its end
+    #[arg(long, value_name = "URL", conflicts_with = "revision")]
+    from: Option<String>,
+    /// What the file of --from must hash to
+    #[arg(long, value_name = "DIGITS", requires = "from")]
+    sha256: Option<String>,
     /// Branch, tag or commit; main if left out
     #[arg(long)]
     revision: Option<String>,
     /// Accept the model's licence; asked for once
     #[arg(long, alias = "accept-license")]
     accept_licence: bool,
-    /// Address of a mirror; that of HF_ENDPOINT or the hub if left out
+    /// Address of a mirror; that of HF_ENDPOINT or the hub if left out, for gs:// that of GS_ENDPOINT or Google's
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
     /// Call nobody: tell whether the model is there
@@ -54,10 +61,14 @@ pub struct Folder {
 }
 
 pub fn pull(options: &Pull, session: &Session) -> Result<()> {
-    let model = catalogue::find(&options.name)?;
+    let model = match &options.from {
+        Some(address) => &Model::at(&options.name, address, options.sha256.as_deref())?,
+        None => catalogue::find(&options.name)?,
+    };
     let mut hub = Hub::from_env(|name| std::env::var_os(name))?;
     if let Some(endpoint) = &options.endpoint {
-        hub = hub.with_endpoint(endpoint)?;
+        let is_of_the_hub = model.mirrors.is_empty();
+        hub = if is_of_the_hub { hub.with_endpoint(endpoint)? } else { hub.with_gs_endpoint(endpoint)? };
     }
     if let Some(revision) = &options.revision {
         hub = hub.with_revision(revision)?;
@@ -85,7 +96,7 @@ pub fn pull(options: &Pull, session: &Session) -> Result<()> {
 fn accept(agreed: bool, model: &Model, store: &Store, session: &Session) -> Result<()> {
     let licence = &model.licence;
     if !session.quiet {
-        let (name, size) = (&model.name, size(model.bytes));
+        let (name, size) = (&model.name, model.size());
         write_stderr(&format!(
             "{name} ({size}) is under the licence {}: {}\n  {}\n",
             licence.id, licence.says, licence.url

@@ -51,7 +51,7 @@ pub fn available(store: &Store, session: &Session) -> Result<()> {
     for model in catalogue::models() {
         let installed = there.contains(&model.name);
         let state = if installed { ", installed" } else { "" };
-        let (name, size, says, id) = (&model.name, size(model.bytes), &model.says, &model.licence.id);
+        let (name, size, says, id) = (&model.name, model.size(), &model.says, &model.licence.id);
         let _ = writeln!(text, "{name:28}  {size:>7}  {says}, {id}{state}");
         let mut object = published(model);
         object["installed"] = json!(installed);
@@ -70,7 +70,7 @@ pub fn show(named: &Named, session: &Session) -> Result<()> {
             object["installed"] = json!(false);
             let text = format!(
                 "{name}  not installed, {}\n  {}\n  licence  {}, {}\n           {}\n  `partita models pull {name}` fetches it\n",
-                size(model.bytes),
+                model.size(),
                 model.says,
                 model.licence.id,
                 model.licence.url,
@@ -92,6 +92,7 @@ pub fn show(named: &Named, session: &Session) -> Result<()> {
             let commit = commit.as_ref().map_or(String::new(), |commit| format!(", commit {commit}"));
             line("source", &format!("{endpoint}/{repository}, {revision}{commit}"));
         }
+        Source::Address { address } => line("source", address),
         Source::Import => line("source", "imported from a folder"),
     }
     line("installed", &rfc3339(model.installed_at));
@@ -141,6 +142,7 @@ pub fn object(model: &Installed) -> Value {
             "revision": revision,
             "commit": commit,
         }),
+        Source::Address { address } => json!({ "address": address }),
         Source::Import => json!({ "imported": true }),
     };
     let file = |file: &partita_engine::store::StoredFile| json!({ "name": file.name, "bytes": file.bytes, "sha256": file.sha256 });

@@ -168,6 +168,7 @@ impl<'a> Client<'a> {
         }
         let said = header("x-error-message").map(|text| text.chars().take(MAX_WHY).collect::<String>());
         let hint = match code {
+            _ if !same_origin(url, &self.hub.endpoint) => None,
             401 | 403 if self.hub.token.is_none() => Some("it may need a token in HF_TOKEN".to_owned()),
             401 | 403 => Some("the token in HF_TOKEN does not do".to_owned()),
             404 => Some(format!("no such file in revision {}", self.hub.revision)),

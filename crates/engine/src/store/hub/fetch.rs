@@ -26,15 +26,15 @@ pub(super) struct Fetch<'a> {
 }
 
 /// A file being written.
-struct Sink<'a> {
+pub(super) struct Sink<'a> {
     remote: &'a Remote,
     slot: &'a Slot,
     state: State,
     file: File,
     hasher: Sha256,
-    length: u64,
+    pub length: u64,
     /// Whether bytes of an earlier process are in it.
-    resumed: bool,
+    pub resumed: bool,
 }
 
 impl Fetch<'_> {
@@ -196,7 +196,7 @@ impl State {
 
 impl<'a> Sink<'a> {
     /// Takes up what an earlier process left, if that is of the same content.
-    fn open(
+    pub fn open(
         remote: &'a Remote,
         slot: &'a Slot,
         total: u64,
@@ -226,7 +226,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Throws away what came.
-    fn restart(&mut self) -> Result<()> {
+    pub fn restart(&mut self) -> Result<()> {
         disk::remove_file(&self.slot.part)?;
         let opened = File::options().create(true).append(true).open(&self.slot.part);
         self.file = opened.map_err(|source| Error::io("write", &self.slot.part, source))?;
@@ -254,7 +254,17 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    fn write(&mut self, chunk: &[u8]) -> Result<()> {
+    /// Says that whoever sends the rest will be asked for this very content.
+    #[cfg(feature = "cloud")]
+    pub fn promise(&mut self) -> Result<()> {
+        if self.state.validator != self.state.etag {
+            self.state.validator = self.state.etag.clone();
+            self.slot.save(&self.state)?;
+        }
+        Ok(())
+    }
+
+    pub fn write(&mut self, chunk: &[u8]) -> Result<()> {
         let length = self.length + chunk.len() as u64;
         let most = self.remote.bytes.unwrap_or_else(|| self.remote.most());
         if length > most {
@@ -267,7 +277,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Checks the whole file, makes it durable and gives it its final name.
-    fn finish(self) -> Result<Ready> {
+    pub fn finish(self) -> Result<Ready> {
         let Sink { remote, slot, state, file, hasher, length, .. } = self;
         if let Some(expected) = remote.bytes.filter(|expected| *expected != length) {
             slot.clear()?;

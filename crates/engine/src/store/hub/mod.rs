@@ -1,8 +1,12 @@
 //! Fetching models from the hub, or from a mirror that speaks its layout:
-//! `{endpoint}/{owner}/{model}/resolve/{revision}/{file}`.
+//! `{endpoint}/{owner}/{model}/resolve/{revision}/{file}`; and from plain addresses (`place.rs`, `mirror.rs`).
 
+#[cfg(feature = "cloud")]
+mod bucket;
 mod client;
 mod fetch;
+mod mirror;
+mod place;
 mod pull;
 mod remote;
 
@@ -17,6 +21,8 @@ use super::{Error, Installed, Result};
 #[derive(Clone)]
 pub struct Hub {
     endpoint: Url,
+    /// Where the buckets of `gs://` are.
+    gs: Url,
     /// Branch, tag or commit.
     revision: String,
     token: Option<String>,
@@ -71,10 +77,12 @@ pub enum State {
 }
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
+const DEFAULT_GS: &str = "https://storage.googleapis.com";
 const DEFAULT_REVISION: &str = "main";
 
 impl Hub {
-    /// The hub that `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` describe.
+    /// The hub that `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` describe, and the server of `gs://` that
+    /// `GS_ENDPOINT` does.
     ///
     /// # Errors
     /// `Setting`, `Token`.
@@ -91,8 +99,10 @@ impl Hub {
         let offline = text("HF_HUB_OFFLINE")
             .is_some_and(|value| ["1", "on", "yes", "true"].contains(&value.to_lowercase().as_str()));
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+        let gs = text("GS_ENDPOINT").unwrap_or_else(|| DEFAULT_GS.to_owned());
         Ok(Hub {
             endpoint: endpoint_of("HF_ENDPOINT", &endpoint)?,
+            gs: endpoint_of("GS_ENDPOINT", &gs)?,
             revision: DEFAULT_REVISION.to_owned(),
             token,
             offline,
@@ -105,6 +115,15 @@ impl Hub {
     /// `Setting`: must be an `http` or `https` address with a host.
     pub fn with_endpoint(mut self, endpoint: &str) -> Result<Hub> {
         self.endpoint = endpoint_of("endpoint", endpoint)?;
+        Ok(self)
+    }
+
+    /// Another server of `gs://`: `{endpoint}/{bucket}/{key}`.
+    ///
+    /// # Errors
+    /// `Setting`: must be an `http` or `https` address with a host.
+    pub fn with_gs_endpoint(mut self, endpoint: &str) -> Result<Hub> {
+        self.gs = endpoint_of("gs endpoint", endpoint)?;
         Ok(self)
     }
 

@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::fetch::Fetch;
-use super::remote::{Remote, Repository, ask};
+use super::remote::{Remote, ask};
 use super::{Hub, Pulled, State};
 use crate::store::commit::Commit;
 use crate::store::partial::{self, Ready, Slot};
@@ -13,6 +13,9 @@ impl Store {
     ///
     /// Files that are there under any name are not fetched again, and what an earlier pull has left is gone on with.
     /// When several processes pull the same model, one works and the others wait and find it done.
+    ///
+    /// A model that is not of the hub is fetched from the first of its mirrors that has it. Without a checksum in the
+    /// catalogue, that of what came first is kept and must fit from then on, until the model is removed.
     ///
     /// Blocks; not for threads that run async code.
     ///
@@ -33,7 +36,11 @@ impl Store {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| Error::io("call the hub from", self.root(), source))?;
-        runtime.block_on(self.pull_from(model, hub, watch))
+        if model.mirrors.is_empty() {
+            runtime.block_on(self.pull_from(model, hub, watch))
+        } else {
+            runtime.block_on(self.pull_elsewhere(model, hub, watch))
+        }
     }
 
     async fn pull_from(&self, model: &Model, hub: &Hub, watch: &mut Watch<'_>) -> Result<Pulled> {
@@ -42,7 +49,7 @@ impl Store {
         let _lock = self.lock_model(name, watch)?;
         let repository = ask(&client, hub, model, watch).await?;
         let old = self.find(name).ok();
-        if let Some(found) = old.clone().filter(|old| !hub.repair && is_current(old, &repository)) {
+        if let Some(found) = old.clone().filter(|old| !hub.repair && is_current(old, &repository.files)) {
             let _ = disk::remove_folder(&self.partial(name));
             return Ok(Pulled { model: found, state: State::Current, fetched: 0 });
         }
@@ -95,7 +102,7 @@ impl Store {
     }
 
     /// The content of `remote`, if an earlier pull has finished it or another model has it.
-    fn at_hand(&self, remote: &Remote, slot: &Slot, old: Option<&Installed>) -> Option<Ready> {
+    pub(super) fn at_hand(&self, remote: &Remote, slot: &Slot, old: Option<&Installed>) -> Option<Ready> {
         let fits = |bytes: u64| remote.bytes.is_none_or(|expected| expected == bytes);
         let finished = slot.finished(&remote.name, remote.etag.as_deref());
         if let Some(ready) = finished.filter(|ready| fits(ready.file.bytes)) {
@@ -117,9 +124,9 @@ impl Store {
 }
 
 /// Whether a model is exactly what the hub has, as far as the hub's names for contents tell.
-fn is_current(model: &Installed, repository: &Repository) -> bool {
-    model.files.len() == repository.files.len()
-        && repository.files.iter().all(|remote| {
+pub(super) fn is_current(model: &Installed, files: &[Remote]) -> bool {
+    model.files.len() == files.len()
+        && files.iter().all(|remote| {
             let found = model.files.iter().find(|file| file.name == remote.name);
             found.is_some_and(|file| {
                 let same_name = remote.etag.is_some() && file.etag == remote.etag;

@@ -1,7 +1,7 @@
 //! What the hub has, before anything is fetched.
 
-use reqwest::Method;
 use reqwest::header::HeaderMap;
+use reqwest::{Method, Url};
 
 use super::Hub;
 use super::client::{About, Client, Retry, Trouble};
@@ -60,14 +60,25 @@ async fn head(
     watch: &mut Watch<'_>,
 ) -> Result<About> {
     let url = hub.address(&model.repository, &hub.revision, file);
+    describe(client, hub, &url, file, watch).await
+}
+
+/// What a server says of the file at `url`.
+pub(super) async fn describe(
+    client: &Client<'_>,
+    hub: &Hub,
+    url: &Url,
+    file: &str,
+    watch: &mut Watch<'_>,
+) -> Result<About> {
     let mut retry = Retry::new(hub.patience);
     let event = Event::Asking { file };
     loop {
-        match client.send(&Method::HEAD, &url, &HeaderMap::new(), watch, &event).await {
+        match client.send(&Method::HEAD, url, &HeaderMap::new(), watch, &event).await {
             Ok(answer) => return Ok(answer.about),
             // A plain server of files may not know HEAD; the file itself will tell.
             Err(Trouble::Final(Error::Refused { status: 405 | 501, .. })) => return Ok(About::default()),
-            Err(trouble) => retry.pause(trouble, (&url, false), watch, &event).await?,
+            Err(trouble) => retry.pause(trouble, (url, false), watch, &event).await?,
         }
     }
 }
@@ -75,7 +86,7 @@ async fn head(
 impl Remote {
     /// # Errors
     /// `Content` for a file that is too long to be one of a model.
-    fn new(name: &str, about: &About) -> Result<Remote> {
+    pub fn new(name: &str, about: &About) -> Result<Remote> {
         let linked = about.linked_etag.as_deref().map(bare);
         let sha256 = linked.filter(|etag| disk::is_sha256(etag)).map(str::to_owned);
         let etag = linked.or(about.etag.as_deref().map(bare)).filter(|etag| !etag.is_empty());
