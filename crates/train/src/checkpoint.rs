@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::groove::Groove;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, Tensor};
 use crate::run::{Point, Settings};
 
 /// Everything a run is at one step.
@@ -116,7 +116,7 @@ pub fn save(folder: &Path, state: &State, groove: &Groove) -> Result<(), Error> 
     if state.points.last().is_none_or(|last| last.validation <= best) {
         write_model(folder, &state.parameters, &drums_config(&state.parameters, groove), Float::F16)?;
     }
-    write(&folder.join(CHECKPOINT), &serialize(&state.parameters, &parts, Float::F32, Some(metadata)))
+    write(&folder.join(CHECKPOINT), &serialize(&state.parameters.tensors, &parts, Float::F32, Some(metadata)))
 }
 
 /// Writes `model.safetensors` and `model.json`, the form in which a model ships.
@@ -129,8 +129,8 @@ pub fn write_model(
     config: &DrumsConfig,
     float: Float,
 ) -> Result<(), Error> {
-    let bytes = serialize(parameters, &[("", &parameters.values)], float, None);
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let bytes = serialize(&parameters.tensors, &[("", &parameters.values)], float, None);
+    let sha256 = hash(&bytes);
     write(&folder.join("model.safetensors"), &bytes)?;
     write(&folder.join("model.json"), json(&DrumsConfig { sha256, ..config.clone() }).as_bytes())
 }
@@ -140,41 +140,10 @@ pub fn write_model(
 /// # Errors
 /// A file that cannot be read, is cut short, or does not hold what it says.
 pub fn load(folder: &Path) -> Result<Option<State>, Error> {
-    let path = folder.join(CHECKPOINT);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::File { verb: "read", path, source }),
-    };
-    let error = |message: String| Error::Content { path: path.clone(), message };
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| error(e.to_string()))?;
-    let text = metadata
-        .metadata()
-        .as_ref()
-        .and_then(|m| m.get("state"))
-        .ok_or_else(|| error("no state in its metadata".into()))?;
-    let file: StateFile = serde_json::from_str(text).map_err(|e| error(e.to_string()))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| error(e.to_string()))?;
+    let Some(parts) = read_parts(folder)? else { return Ok(None) };
+    let file: StateFile = parts.state()?;
     let mut parameters = Parameters::zeros(file.settings.shape);
-    let read = |prefix: &str| -> Result<Vec<f32>, Error> {
-        let mut values = vec![0.0; parameters.values.len()];
-        for tensor in &parameters.tensors {
-            let name = format!("{prefix}{}", tensor.name);
-            let view = tensors.tensor(&name).map_err(|e| error(format!("{name}: {e}")))?;
-            if view.dtype() != Dtype::F32 || view.shape() != tensor.shape {
-                return Err(error(format!(
-                    "{name} must be f32 {:?}, got {:?} {:?}",
-                    tensor.shape,
-                    view.dtype(),
-                    view.shape()
-                )));
-            }
-            for (value, bytes) in values[tensor.range.clone()].iter_mut().zip(view.data().chunks_exact(4)) {
-                *value = f32::from_le_bytes(bytes.try_into().expect("four bytes"));
-            }
-        }
-        Ok(values)
-    };
+    let read = |prefix: &str| parts.read(prefix, &parameters.tensors);
     let (weights, first, second) = (read("weights.")?, read("first.")?, read("second.")?);
     parameters.values = weights;
     Ok(Some(State {
@@ -188,7 +157,66 @@ pub fn load(folder: &Path) -> Result<Option<State>, Error> {
     }))
 }
 
-const CHECKPOINT: &str = "checkpoint.safetensors";
+pub(crate) const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// The bytes of a checkpoint, with its state as text.
+pub(crate) struct Parts {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    state: String,
+}
+
+/// Reads the checkpoint of `folder`, or `None` if there is none.
+pub(crate) fn read_parts(folder: &Path) -> Result<Option<Parts>, Error> {
+    let path = folder.join(CHECKPOINT);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(Error::File { verb: "read", path, source }),
+    };
+    let error = |message: String| Error::Content { path: path.clone(), message };
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| error(e.to_string()))?;
+    let text = metadata.metadata().as_ref().and_then(|m| m.get("state"));
+    let state = text.ok_or_else(|| error("no state in its metadata".into()))?.clone();
+    Ok(Some(Parts { path, bytes, state }))
+}
+
+impl Parts {
+    fn error(&self, message: String) -> Error {
+        Error::Content { path: self.path.clone(), message }
+    }
+
+    pub(crate) fn state<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_str(&self.state).map_err(|e| self.error(e.to_string()))
+    }
+
+    /// All values of the tensors `prefix` + name, end to end.
+    pub(crate) fn read(&self, prefix: &str, layout: &[Tensor]) -> Result<Vec<f32>, Error> {
+        let tensors = SafeTensors::deserialize(&self.bytes).map_err(|e| self.error(e.to_string()))?;
+        let mut values = vec![0.0; layout.last().map_or(0, |tensor| tensor.range.end)];
+        for tensor in layout {
+            let name = format!("{prefix}{}", tensor.name);
+            let view = tensors.tensor(&name).map_err(|e| self.error(format!("{name}: {e}")))?;
+            if view.dtype() != Dtype::F32 || view.shape() != tensor.shape {
+                return Err(self.error(format!(
+                    "{name} must be f32 {:?}, got {:?} {:?}",
+                    tensor.shape,
+                    view.dtype(),
+                    view.shape()
+                )));
+            }
+            for (value, bytes) in values[tensor.range.clone()].iter_mut().zip(view.data().chunks_exact(4)) {
+                *value = f32::from_le_bytes(bytes.try_into().expect("four bytes"));
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// SHA-256 in lower-case hexadecimal.
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// How weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,12 +225,12 @@ pub enum Float {
     F16,
 }
 
-fn json<T: Serialize>(value: &T) -> String {
+pub(crate) fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string_pretty(value).expect("plain data") + "\n"
 }
 
-fn serialize(
-    parameters: &Parameters,
+pub(crate) fn serialize(
+    layout: &[Tensor],
     parts: &[(&str, &Vec<f32>)],
     float: Float,
     metadata: Option<HashMap<String, String>>,
@@ -217,8 +245,7 @@ fn serialize(
     let data: Vec<(String, &Vec<usize>, Vec<u8>)> = parts
         .iter()
         .flat_map(|(prefix, values)| {
-            parameters
-                .tensors
+            layout
                 .iter()
                 .map(move |t| (format!("{prefix}{}", t.name), &t.shape, to_bytes(&values[t.range.clone()])))
         })
@@ -230,7 +257,7 @@ fn serialize(
 }
 
 /// Writes beside, then renames.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let beside = path.with_extension("partial");
     let result = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
     result.map_err(|source| Error::File { verb: "write", path: path.into(), source })

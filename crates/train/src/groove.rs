@@ -6,7 +6,7 @@ use partita_score::{DrumMap, Hit, Meter, midi, quantize_drums};
 use partita_tokens::drums::MAX_STEPS_PER_BAR;
 
 /// The official split of a clip.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Split {
     Train,
     Validation,

@@ -12,6 +12,7 @@ mod gpt;
 pub mod groove;
 mod parameters;
 mod run;
+pub mod vae;
 
 pub use gpt::{Example, Gpt, Gradients};
 pub use groove::{Groove, Split};

@@ -48,10 +48,11 @@ pub struct Parameters {
     pub(crate) final_norm: [Range<usize>; 2],
 }
 
+/// Lays tensors end to end.
 #[derive(Default)]
-struct Builder {
-    tensors: Vec<Tensor>,
-    total: usize,
+pub(crate) struct Builder {
+    pub tensors: Vec<Tensor>,
+    pub total: usize,
 }
 
 impl Builder {
@@ -65,6 +66,14 @@ impl Builder {
             decays: shape.len() > 1,
         });
         range
+    }
+
+    /// TensorFlow's names for a layer: kernel `[in, out]`, bias `[out]`.
+    pub fn kernel(&mut self, name: &str, inputs: usize, outputs: usize) -> [Range<usize>; 2] {
+        [
+            self.tensor(format!("{name}/kernel"), &[inputs, outputs]),
+            self.tensor(format!("{name}/bias"), &[outputs]),
+        ]
     }
 
     fn pair(&mut self, name: &str, weight: &[usize]) -> [Range<usize>; 2] {

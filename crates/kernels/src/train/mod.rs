@@ -7,12 +7,14 @@
 mod adamw;
 mod elementwise;
 mod gemm;
+mod lstm;
 mod norm;
 mod softmax;
 
 pub use adamw::{AdamW, adamw, squared_norm};
 pub use elementwise::{add, add_bias, bias_backward, dropout, gelu, gelu_backward};
 pub use gemm::{Mat, MatMut, matmul};
+pub use lstm::{lstm_backward, lstm_forward, sparse_rows, sparse_rows_backward};
 pub use norm::{layer_norm, layer_norm_backward};
 pub use softmax::{causal_softmax, causal_softmax_backward, cross_entropy};
 

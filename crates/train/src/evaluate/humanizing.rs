@@ -86,7 +86,8 @@ pub fn perform_split(
     Ok(all)
 }
 
-fn loudest_of_cells(clip: &Clip) -> Vec<Hit> {
+/// One hit a drum and sixteenth: the loudest.
+pub(crate) fn loudest_of_cells(clip: &Clip) -> Vec<Hit> {
     let mut hits: Vec<Hit> = Vec::new();
     for hit in &clip.hits {
         match hits.last_mut().filter(|last| (last.step, last.class) == (hit.step, hit.class)) {

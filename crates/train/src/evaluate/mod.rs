@@ -7,6 +7,7 @@ mod ngram;
 use partita_models::drums::{Compute, Drummer};
 use serde::Serialize;
 
+pub(crate) use humanizing::loudest_of_cells;
 pub use copies::{Copies, copies};
 pub use humanizing::{Humanizing, PlayedHit, humanizing, measure, perform_split};
 

@@ -1,0 +1,150 @@
+//! Checkpoints of the autoencoders: what a run needs to go on, and `model.safetensors` with `model.json`, the
+//! best by validation so far.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::run::{VaePoint, VaeSettings};
+use super::weights::{Head, VaeShape, VaeWeights};
+use crate::checkpoint::{CHECKPOINT, Error, Float, hash, json, read_parts, serialize, write};
+
+/// Everything a run is at one step.
+pub struct State {
+    pub settings: VaeSettings,
+    pub weights: VaeWeights,
+    pub(crate) first: Vec<f32>,
+    pub(crate) second: Vec<f32>,
+    pub step: u32,
+    pub points: Vec<VaePoint>,
+    pub split_hash: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateFile {
+    settings: VaeSettings,
+    split_hash: String,
+    step: u32,
+    points: Vec<VaePoint>,
+}
+
+/// `model.json`: what the weights are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VaeConfig {
+    /// Always [`VaeConfig::FAMILY`].
+    pub family: String,
+    /// What a step means; see [`VaeConfig::tokens_of`].
+    pub tokens: String,
+    pub steps: usize,
+    pub input: usize,
+    pub output: usize,
+    pub latent: usize,
+    /// Widths of the encoder's layers, each direction.
+    pub encoder: Vec<usize>,
+    /// Widths of the decoder's layers.
+    pub decoder: Vec<usize>,
+    pub sha256: String,
+}
+
+impl VaeConfig {
+    pub const FAMILY: &str = "music_vae";
+
+    /// `melody-90`, `drums-9` (multi-hot in, 512 classes out) or `groove-27` by the shape.
+    pub fn tokens_of(shape: VaeShape) -> &'static str {
+        match (shape.head, shape.input == shape.output) {
+            (Head::Groove, _) => "groove-27",
+            (Head::Categorical, true) => "melody-90",
+            (Head::Categorical, false) => "drums-9",
+        }
+    }
+
+    pub fn new(shape: VaeShape) -> VaeConfig {
+        VaeConfig {
+            family: VaeConfig::FAMILY.into(),
+            tokens: VaeConfig::tokens_of(shape).into(),
+            steps: shape.steps,
+            input: shape.input,
+            output: shape.output,
+            latent: shape.latent,
+            encoder: vec![shape.encoder],
+            decoder: vec![shape.decoder; 2],
+            sha256: String::new(),
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn new(settings: VaeSettings, split_hash: &str) -> State {
+        let weights = VaeWeights::new(settings.shape, settings.seed);
+        let zeros = vec![0.0; weights.values.len()];
+        State {
+            settings,
+            weights,
+            first: zeros.clone(),
+            second: zeros,
+            step: 0,
+            points: vec![],
+            split_hash: split_hash.to_owned(),
+        }
+    }
+}
+
+/// Writes the checkpoint of `state` into `folder`, which is made if need be.
+///
+/// # Errors
+/// [`Error::File`] if a file cannot be written; the old checkpoint then still stands.
+pub fn save(folder: &Path, state: &State) -> Result<(), Error> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::File {
+        verb: "make",
+        path: folder.into(),
+        source,
+    })?;
+    let file = StateFile {
+        settings: state.settings,
+        split_hash: state.split_hash.clone(),
+        step: state.step,
+        points: state.points.clone(),
+    };
+    let metadata = HashMap::from([("state".to_owned(), json(&file))]);
+    let parts =
+        [("weights.", &state.weights.values), ("first.", &state.first), ("second.", &state.second)];
+    let best = state.points.iter().map(|point| point.validation).fold(f64::INFINITY, f64::min);
+    if state.points.last().is_none_or(|last| last.validation <= best) {
+        write_model(folder, &state.weights, Float::F16)?;
+    }
+    write(&folder.join(CHECKPOINT), &serialize(&state.weights.tensors, &parts, Float::F32, Some(metadata)))
+}
+
+/// Writes `model.safetensors` and `model.json`, the form in which a model ships.
+///
+/// # Errors
+/// [`Error::File`] if a file cannot be written.
+pub fn write_model(folder: &Path, weights: &VaeWeights, float: Float) -> Result<(), Error> {
+    let bytes = serialize(&weights.tensors, &[("", &weights.values)], float, None);
+    let config = VaeConfig { sha256: hash(&bytes), ..VaeConfig::new(weights.shape) };
+    write(&folder.join("model.safetensors"), &bytes)?;
+    write(&folder.join("model.json"), json(&config).as_bytes())
+}
+
+/// The checkpoint in `folder`, or `None` if there is none.
+///
+/// # Errors
+/// A file that cannot be read, is cut short, or does not hold what it says.
+pub fn load(folder: &Path) -> Result<Option<State>, Error> {
+    let Some(parts) = read_parts(folder)? else { return Ok(None) };
+    let file: StateFile = parts.state()?;
+    let mut weights = VaeWeights::zeros(file.settings.shape);
+    let read = |prefix: &str| parts.read(prefix, &weights.tensors);
+    let (values, first, second) = (read("weights.")?, read("first.")?, read("second.")?);
+    weights.values = values;
+    Ok(Some(State {
+        settings: file.settings,
+        weights,
+        first,
+        second,
+        step: file.step,
+        points: file.points,
+        split_hash: file.split_hash,
+    }))
+}

@@ -1,0 +1,21 @@
+//! Variational autoencoders of two bars: MusicVAE's flat networks, trained here.
+//!
+//! Names, shapes and arithmetic are those of MusicVAE's checkpoints, so that what plays those plays these.
+
+pub mod checkpoint;
+pub mod drums;
+mod head;
+mod layers;
+pub mod melodies;
+mod net;
+mod run;
+mod source;
+mod weights;
+
+pub use checkpoint::VaeConfig;
+pub use head::{Choice, DRUMS, Groove as GrooveLoss};
+pub use layers::Sparse;
+pub use net::{Pass, Sums, Target, VaeGradients, VaeNet, Window};
+pub use run::{VaeError, VaePoint, VaeProgress, VaeSettings, train_vae};
+pub use source::{STEPS, Source};
+pub use weights::{Head, VaeShape, VaeWeights};
