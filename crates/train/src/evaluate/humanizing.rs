@@ -35,7 +35,20 @@ pub struct Humanizing {
     /// Mean absolute velocity error, `0..=127`.
     pub velocity_mae: f64,
     /// Timing error when every stroke is foretold from the drummer's own strokes before it, milliseconds.
-    pub anticipated_mae_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anticipated_mae_ms: Option<f64>,
+}
+
+/// One hit as it was played and as a model plays it.
+#[derive(Clone, Copy, Debug)]
+pub struct PlayedStroke {
+    pub played: Hit,
+    /// Steps, late is positive.
+    pub offset: f64,
+    /// `[0, 127]`
+    pub velocity: f64,
+    /// Milliseconds a sixteenth.
+    pub step_ms: f64,
 }
 
 const WINDOW_BARS: u32 = 2;
@@ -140,17 +153,28 @@ fn play_window(
 
 /// The table's row for a way of expression.
 pub fn measure(split: Split, all: &[PlayedHit], expression: Expression) -> Humanizing {
-    let strokes: Vec<_> = all.iter().map(|hit| (hit, expression.shape(&hit.performed))).collect();
-    let offsets: Vec<(f64, f64)> =
-        strokes.iter().map(|(hit, s)| (f64::from(hit.played.offset), s.offset)).collect();
-    let velocities: Vec<(f64, f64)> =
-        strokes.iter().map(|(hit, s)| (f64::from(hit.played.velocity) / 127.0, s.velocity / 127.0)).collect();
-    let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / all.len() as f64;
-    let ms = || offsets.iter().zip(all.iter().map(|hit| hit.step_ms));
+    let strokes: Vec<PlayedStroke> = all
+        .iter()
+        .map(|hit| {
+            let stroke = expression.shape(&hit.performed);
+            let (offset, velocity) = (stroke.offset, stroke.velocity);
+            PlayedStroke { played: hit.played, offset, velocity, step_ms: hit.step_ms }
+        })
+        .collect();
     let foretold = all
         .iter()
         .map(|hit| (f64::from(hit.played.offset) - hit.anticipated.expected.offset).abs() * hit.step_ms);
-    let anticipated_mae_ms = foretold.sum::<f64>() / all.len() as f64;
+    let anticipated = foretold.sum::<f64>() / all.len() as f64;
+    Humanizing { anticipated_mae_ms: Some(anticipated), ..distances(split, &strokes) }
+}
+
+/// The table's row for strokes from anywhere.
+pub fn distances(split: Split, all: &[PlayedStroke]) -> Humanizing {
+    let offsets: Vec<(f64, f64)> = all.iter().map(|s| (f64::from(s.played.offset), s.offset)).collect();
+    let velocities: Vec<(f64, f64)> =
+        all.iter().map(|s| (f64::from(s.played.velocity) / 127.0, s.velocity / 127.0)).collect();
+    let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / all.len() as f64;
+    let ms = || offsets.iter().zip(all.iter().map(|stroke| stroke.step_ms));
     Humanizing {
         split: split.name(),
         hits: all.len(),
@@ -162,7 +186,7 @@ pub fn measure(split: Split, all: &[PlayedHit], expression: Expression) -> Human
         timing_kl_histogram: histogram_kl(&offsets, -0.5, 0.5),
         velocity_kl_histogram: histogram_kl(&velocities, 0.0, 1.0),
         velocity_mae: 127.0 * mean(&mut velocities.iter().map(|(played, model)| (played - model).abs())),
-        anticipated_mae_ms,
+        anticipated_mae_ms: None,
     }
 }
 

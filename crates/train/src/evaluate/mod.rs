@@ -9,7 +9,9 @@ use serde::Serialize;
 
 pub(crate) use humanizing::loudest_of_cells;
 pub use copies::{Copies, copies};
-pub use humanizing::{Humanizing, PlayedHit, humanizing, measure, perform_split};
+pub use humanizing::{
+    Humanizing, PlayedHit, PlayedStroke, distances, humanizing, measure, perform_split,
+};
 
 use crate::examples::covering;
 use crate::gpt::Example;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use partita_nn::Tensors;
 use serde::{Deserialize, Serialize};
 
 use super::run::{VaePoint, VaeSettings};
@@ -49,6 +50,28 @@ pub struct VaeConfig {
 
 impl VaeConfig {
     pub const FAMILY: &str = "music_vae";
+
+    /// The shape that these sizes are, if the trainer knows such networks.
+    ///
+    /// # Errors
+    /// Which of the sizes or names it does not know.
+    pub fn shape(&self) -> Result<VaeShape, String> {
+        let head = match self.tokens.as_str() {
+            "melody-90" | "drums-9" => Head::Categorical,
+            "groove-27" => Head::Groove,
+            other => return Err(format!("tokens must be melody-90, drums-9 or groove-27, got {other:?}")),
+        };
+        let ([encoder], [decoder, second]) = (&self.encoder[..], &self.decoder[..]) else {
+            return Err("there must be one layer in encoder and two in decoder".into());
+        };
+        let (encoder, decoder) = (*encoder, *decoder);
+        let sizes = [self.steps, self.input, self.output, self.latent, encoder, decoder];
+        if decoder != *second || sizes.iter().any(|size| !(1..=4096).contains(size)) {
+            return Err("sizes must be in 1..=4096, and both layers of the decoder as wide".into());
+        }
+        let (steps, input, output, latent) = (self.steps, self.input, self.output, self.latent);
+        Ok(VaeShape { head, steps, input, output, encoder, decoder, latent })
+    }
 
     /// `melody-90`, `drums-9` (multi-hot in, 512 classes out) or `groove-27` by the shape.
     pub fn tokens_of(shape: VaeShape) -> &'static str {
@@ -125,6 +148,40 @@ pub fn write_model(folder: &Path, weights: &VaeWeights, float: Float) -> Result<
     let config = VaeConfig { sha256: hash(&bytes), ..VaeConfig::new(weights.shape) };
     write(&folder.join("model.safetensors"), &bytes)?;
     write(&folder.join("model.json"), json(&config).as_bytes())
+}
+
+/// The model that `folder` holds, in the form in which it ships.
+///
+/// # Errors
+/// A file that cannot be read, or weights that are not what `model.json` says.
+pub fn load_model(folder: &Path) -> Result<(VaeConfig, VaeWeights), Error> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read(&path).map_err(|source| Error::File { verb: "read", path, source })
+    };
+    let error = |name: &str, message: String| Error::Content { path: folder.join(name), message };
+    let config: VaeConfig = serde_json::from_slice(&read("model.json")?)
+        .map_err(|e| error("model.json", e.to_string()))?;
+    if config.family != VaeConfig::FAMILY {
+        let message = format!("family must be {}, got {:?}", VaeConfig::FAMILY, config.family);
+        return Err(error("model.json", message));
+    }
+    let shape = config.shape().map_err(|message| error("model.json", message))?;
+    let bytes = read("model.safetensors")?;
+    let got = hash(&bytes);
+    if got != config.sha256 {
+        let message = format!("sha256 must be {}, got {got}", config.sha256);
+        return Err(error("model.safetensors", message));
+    }
+    let file = folder.join("model.safetensors");
+    let tensors = Tensors::read(&file).map_err(|e| error("model.safetensors", e.to_string()))?;
+    let mut weights = VaeWeights::zeros(shape);
+    for tensor in &weights.tensors {
+        let values = tensors.f32(&tensor.name, &tensor.shape);
+        let values = values.map_err(|e| error("model.safetensors", e.to_string()))?;
+        weights.values[tensor.range.clone()].copy_from_slice(&values);
+    }
+    Ok((config, weights))
 }
 
 /// The checkpoint in `folder`, or `None` if there is none.

@@ -4,6 +4,7 @@
 
 pub mod checkpoint;
 pub mod drums;
+pub mod evaluate;
 mod head;
 mod layers;
 pub mod melodies;

@@ -199,7 +199,29 @@ impl VaeNet {
         (losses, self.divergences.clone())
     }
 
-    /// The last pass's outputs `[T, N, out]`: logits; for grooves [`VaeNet::groove`].
+    /// Plays codes `[N, Z]` with the decoder's own choices; returns the outputs `[T, N, out]`.
+    ///
+    /// `first` numbers the codes as it does windows in [`VaeNet::losses`].
+    pub fn play(&mut self, weights: &VaeWeights, codes: &[f32], first: u64, pass: &Pass) -> &[f32] {
+        let rows = codes.len() / self.shape.latent;
+        self.random = (0..rows as u64).map(|i| Rng::new(pass.seed, first + i + 1)).collect();
+        self.z.clear();
+        self.z.extend_from_slice(codes);
+        let nothing = match self.shape.head {
+            Head::Categorical => Target::Classes(vec![0; self.shape.steps]),
+            Head::Groove => Target::Groove(vec![0.0; self.shape.steps * self.shape.output]),
+        };
+        let windows = vec![Window { input: Sparse::default(), target: nothing }; rows];
+        self.decode(weights, &windows, pass);
+        &self.logits
+    }
+
+    /// What the decoder read at step `step` of window `row` in the last pass.
+    pub fn read_at(&self, step: usize, row: usize, rows: usize) -> impl Iterator<Item = (u32, f32)> + '_ {
+        self.fed.row(step * rows + row)
+    }
+
+    /// The last pass's outputs `[T, N, out]`, before softmax, sigmoid or tanh.
     pub fn outputs(&self) -> &[f32] {
         &self.logits
     }
@@ -525,7 +547,7 @@ impl VaeNet {
 }
 
 /// Normally distributed, by Box and Muller.
-fn normal(rng: &mut Rng) -> f32 {
+pub(super) fn normal(rng: &mut Rng) -> f32 {
     let (u, v) = (rng.f64().max(1e-12), rng.f64());
     ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
 }

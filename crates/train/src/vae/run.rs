@@ -389,7 +389,7 @@ impl VaeShape {
             input: classes,
             output: classes,
             encoder: 384,
-            decoder: 320,
+            decoder: 256,
             latent: 192,
         }
     }
