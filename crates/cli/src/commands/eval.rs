@@ -72,7 +72,9 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         "humanizing: timing error",
         format!("{:.2} ms (on the grid {:.2})", humanizing.mae_ms, humanizing.quantized_mae_ms),
     );
-    line("  one stroke ahead of the drummer", format!("{:.2} ms", humanizing.anticipated_mae_ms));
+    if let Some(ms) = humanizing.anticipated_mae_ms {
+        line("  one stroke ahead of the drummer", format!("{ms:.2} ms"));
+    }
     line("  squared, sixteenths", format!("{:.4}", humanizing.mse));
     line(
         "  timing KL",

@@ -7,6 +7,7 @@ mod config;
 mod continue_;
 mod doctor;
 mod eval;
+mod eval_vae;
 mod generate;
 mod humanize;
 mod infill;
@@ -19,10 +20,12 @@ mod styles;
 mod tasks;
 mod top;
 mod train;
+mod train_vae;
 mod worker;
 
 use clap::{Parser, Subcommand};
 
+use self::train_vae::Vae;
 use crate::error::Result;
 use crate::session::Session;
 
@@ -108,12 +111,24 @@ enum Generate {
 enum Train {
     /// A drummer, on the Groove MIDI Dataset or a folder in its form
     Drums(train::Options),
+    /// An autoencoder of two-bar melodies, on OpenEWLD, the OpenScore Lieder and Bach's chorales
+    MelodyVae(train_vae::Options),
+    /// An autoencoder of two-bar drum loops, on the Groove MIDI Dataset
+    DrumsVae(train_vae::Options),
+    /// An autoencoder that plays two bars of drums from their score, on the Groove MIDI Dataset
+    GrooveVae(train_vae::Options),
 }
 
 #[derive(Subcommand, Debug)]
 enum Eval {
     /// A drummer, on the Groove MIDI Dataset or a folder in its form
     Drums(eval::Options),
+    /// An autoencoder of two-bar melodies
+    MelodyVae(eval_vae::Options),
+    /// An autoencoder of two-bar drum loops
+    DrumsVae(eval_vae::Options),
+    /// An autoencoder that plays two bars of drums from their score
+    GrooveVae(eval_vae::Options),
 }
 
 /// Runs one command.
@@ -133,7 +148,13 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Styles(command) => styles::run(&command, session),
         Command::Models(command) => models::run(&command, session),
         Command::Train(Train::Drums(options)) => train::run(&options, session),
+        Command::Train(Train::MelodyVae(options)) => train_vae::run(Vae::Melodies, &options, session),
+        Command::Train(Train::DrumsVae(options)) => train_vae::run(Vae::DrumLoops, &options, session),
+        Command::Train(Train::GrooveVae(options)) => train_vae::run(Vae::Grooves, &options, session),
         Command::Eval(Eval::Drums(options)) => eval::run(&options, session),
+        Command::Eval(Eval::MelodyVae(options)) => eval_vae::run(Vae::Melodies, &options, session),
+        Command::Eval(Eval::DrumsVae(options)) => eval_vae::run(Vae::DrumLoops, &options, session),
+        Command::Eval(Eval::GrooveVae(options)) => eval_vae::run(Vae::Grooves, &options, session),
         Command::Bench(command) => bench::run(&command, session),
         Command::Serve(options) => serve::run(&options, session),
         Command::Worker(options) => worker::run(&options, session),

@@ -19,6 +19,8 @@ pub const CLASSES: usize = 90;
 const HOLD: u8 = 0;
 const OFF: u8 = 1;
 const FIRST_ON: u8 = 2;
+/// The first class that starts a note.
+pub const LOWEST_PITCH_CLASS: u32 = FIRST_ON as u32;
 const LOWEST: u8 = 21;
 const HIGHEST: u8 = 108;
 

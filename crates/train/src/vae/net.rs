@@ -199,20 +199,37 @@ impl VaeNet {
         (losses, self.divergences.clone())
     }
 
-    /// Plays codes `[N, Z]` with the decoder's own choices; returns the outputs `[T, N, out]`.
+    /// Decodes given codes `[N, Z]`, one for each of `windows`; returns nats of reconstruction `[N]`.
     ///
-    /// `first` numbers the codes as it does windows in [`VaeNet::losses`].
-    pub fn play(&mut self, weights: &VaeWeights, codes: &[f32], first: u64, pass: &Pass) -> &[f32] {
-        let rows = codes.len() / self.shape.latent;
-        self.random = (0..rows as u64).map(|i| Rng::new(pass.seed, first + i + 1)).collect();
+    /// `first` numbers the windows as in [`VaeNet::losses`].
+    pub fn decode_codes(
+        &mut self,
+        weights: &VaeWeights,
+        codes: &[f32],
+        windows: &[Window],
+        first: u64,
+        pass: &Pass,
+    ) -> Vec<f32> {
+        assert_eq!(codes.len(), windows.len() * self.shape.latent, "one code for each window");
+        self.random = (0..windows.len() as u64).map(|i| Rng::new(pass.seed, first + i + 1)).collect();
         self.z.clear();
         self.z.extend_from_slice(codes);
+        self.decode(weights, windows, pass);
+        let outputs = self.logits.clone();
+        let losses = self.reconstruction(windows, pass);
+        self.logits = outputs;
+        losses
+    }
+
+    /// Plays codes `[N, Z]` with the decoder's own choices; returns the outputs `[T, N, out]`.
+    pub fn play(&mut self, weights: &VaeWeights, codes: &[f32], first: u64, pass: &Pass) -> &[f32] {
         let nothing = match self.shape.head {
             Head::Categorical => Target::Classes(vec![0; self.shape.steps]),
             Head::Groove => Target::Groove(vec![0.0; self.shape.steps * self.shape.output]),
         };
+        let rows = codes.len() / self.shape.latent;
         let windows = vec![Window { input: Sparse::default(), target: nothing }; rows];
-        self.decode(weights, &windows, pass);
+        self.decode_codes(weights, codes, &windows, first, pass);
         &self.logits
     }
 
@@ -564,7 +581,7 @@ mod tests {
         // Larger codes than at the start of training, and biases, so that every part of the loss counts.
         for tensor in weights.tensors.clone() {
             let values = &mut weights.values[tensor.range.clone()];
-            if tensor.name.starts_with("encoder/mu/k") || tensor.name.starts_with("encoder/sigma/k") {
+            if tensor.name.starts_with("encoder/sigma/k") {
                 values.iter_mut().for_each(|x| *x *= 500.0);
             } else if !tensor.decays {
                 values.iter_mut().enumerate().for_each(|(i, x)| *x = 0.1 * ((i * 7 % 5) as f32 - 2.0));

@@ -71,6 +71,53 @@ impl VaeSettings {
         }
     }
 
+    /// The settings the shipped melodies were trained with.
+    pub fn melodies() -> VaeSettings {
+        VaeSettings {
+            steps: 8000,
+            batch: 64,
+            learning_rate: 1.5e-3,
+            dropout: 0.1,
+            skip: 0.15,
+            own: 0.5,
+            own_after: 800.0,
+            beta_rate: 0.9995,
+            validate_every: 400,
+            ..VaeSettings::new(VaeShape::melodies())
+        }
+    }
+
+    /// The settings the shipped drum loops were trained with.
+    pub fn drum_loops() -> VaeSettings {
+        VaeSettings {
+            steps: 5000,
+            batch: 64,
+            learning_rate: 1.5e-3,
+            dropout: 0.2,
+            skip: 0.15,
+            own: 0.5,
+            own_after: 500.0,
+            beta_rate: 0.9995,
+            ..VaeSettings::new(VaeShape::drum_loops())
+        }
+    }
+
+    /// The settings the shipped grooves were trained with: a code costs little, because none is drawn from the prior.
+    pub fn grooves() -> VaeSettings {
+        VaeSettings {
+            steps: 2200,
+            batch: 64,
+            learning_rate: 2e-3,
+            dropout: 0.2,
+            own: 1.0,
+            own_after: 60.0,
+            beta: 0.02,
+            groove: Groove { struck: 4.0, silent: 0.2, keep_hits: 0.8 },
+            validate_every: 200,
+            ..VaeSettings::new(VaeShape::grooves())
+        }
+    }
+
     /// Share of own choices at a step. Source: scheduled sampling (Bengio et al. 2015), inverse sigmoid decay.
     fn own_at(&self, step: u32) -> f32 {
         let k = self.own_after.max(1.0);
@@ -107,7 +154,8 @@ pub struct VaePoint {
     pub step: u32,
     /// Mean cost of the training windows since the last point.
     pub train: f64,
-    /// Cost of the validation windows with the mean as their code, told the truth; the checkpoint with the least ships.
+    /// Cost of the validation windows with the mean as their code, told the truth (or their own steps, if the training
+    /// ends with nothing else); the checkpoint with the least ships.
     pub validation: f64,
     pub reconstruction: f64,
     pub divergence: f64,
@@ -292,9 +340,14 @@ impl Workers {
         let (settings, weights) = (state.settings, &state.weights);
         let (beta, free) = (settings.beta, settings.free_bits * std::f32::consts::LN_2);
         let groove = Groove { keep_hits: 0.0, ..settings.groove };
-        let teacher = Pass { groove, ..Pass::TEACHER };
+        // A network that always learns from its own steps is judged by them too; grooves keep the score's hits.
+        let judged = Pass {
+            own: if settings.own >= 1.0 { 1.0 } else { 0.0 },
+            groove: Groove { keep_hits: 1.0, ..settings.groove },
+            ..Pass::TEACHER
+        };
         let sums = self.share(windows, |net, _, first, shard| {
-            let (losses, divergences) = net.losses(weights, shard, first, &teacher);
+            let (losses, divergences) = net.losses(weights, shard, first, &judged);
             let mut sums = Sums::default();
             for (loss, divergence) in losses.iter().zip(&divergences) {
                 sums.add(Sums {

@@ -17,6 +17,20 @@ pub trait Source: Sync {
     fn split_hash(&self) -> &str;
 }
 
+impl<S: Source + ?Sized> Source for &S {
+    fn draw(&self, rng: &mut Rng) -> Window {
+        (**self).draw(rng)
+    }
+
+    fn windows(&self, split: Split) -> Vec<Window> {
+        (**self).windows(split)
+    }
+
+    fn split_hash(&self) -> &str {
+        (**self).split_hash()
+    }
+}
+
 /// Steps of a window: two bars of sixteenths.
 pub const STEPS: usize = 32;
 /// Sixteenths of a bar in common time.

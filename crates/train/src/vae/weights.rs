@@ -73,18 +73,22 @@ pub struct VaeWeights {
 }
 
 impl VaeWeights {
-    /// Layers as TensorFlow draws them (Glorot, uniform), the codes' layers with a deviation of 0.001 as MusicVAE's.
+    /// Layers as TensorFlow draws them (Glorot, uniform).
+    ///
+    /// Codes start spread out and sharp (sigma near 0.3). MusicVAE starts them all near zero and blurred; the decoder
+    /// then takes long to find out that they tell anything.
     pub fn new(shape: VaeShape, seed: u64) -> VaeWeights {
         let mut weights = VaeWeights::zeros(shape);
         let mut rng = Rng::new(seed, 0);
         for tensor in weights.tensors.iter().filter(|t| t.decays) {
             let (inputs, outputs) = (tensor.shape[0] as f32, tensor.shape[1] as f32);
-            let code = tensor.name.starts_with("encoder/mu") || tensor.name.starts_with("encoder/sigma");
-            let bound = if code { 0.001 * 3f32.sqrt() } else { (6.0 / (inputs + outputs)).sqrt() };
+            let sigma = tensor.name.starts_with("encoder/sigma");
+            let bound = if sigma { 0.001 * 3f32.sqrt() } else { (6.0 / (inputs + outputs)).sqrt() };
             for value in &mut weights.values[tensor.range.clone()] {
                 *value = bound * (2.0 * rng.f32() - 1.0);
             }
         }
+        weights.values[weights.sigma[1].clone()].fill(-1.0);
         weights
     }
 

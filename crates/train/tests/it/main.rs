@@ -1,5 +1,7 @@
 //! Training on six real performances: it learns, resumes, and agrees with the network that plays.
 
+mod vae;
+
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
