@@ -83,8 +83,7 @@ pub fn run(vae: Vae, options: &Options, session: &Session) -> Result<()> {
     } else {
         session.remark("looking for copies of the training split");
         let lowest = (vae == Vae::Melodies).then_some(melodies::LOWEST_PITCH_CLASS);
-        let invented =
-            evaluate::invented(source.as_ref(), &weights, options.takes as usize, lowest, path);
+        let invented = evaluate::invented(source.as_ref(), &weights, options.takes as usize, lowest, path);
         text.line(
             "played from nothing",
             format!("{} windows, {} different", invented.windows, invented.distinct),

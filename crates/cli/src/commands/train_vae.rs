@@ -259,7 +259,11 @@ pub fn run(vae: Vae, options: &Options, session: &Session) -> Result<()> {
     });
     let out = options.out.display();
     let validation = last.map_or(String::new(), |point| {
-        format!(", validation {:.2} nats a window, {:.1} % of it comes back", point.validation, 100.0 * point.accuracy)
+        format!(
+            ", validation {:.2} nats a window, {:.1} % of it comes back",
+            point.validation,
+            100.0 * point.accuracy
+        )
     });
     let text = format!(
         "trained {} steps{validation}\nwrote  {out}/model.json, {out}/model.safetensors, {out}/{CURVE}\n\

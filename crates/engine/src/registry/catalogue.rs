@@ -314,13 +314,16 @@ impl Written {
 fn bundled() -> impl Iterator<Item = (Id, Entry)> {
     #[derive(Clone, serde::Deserialize)]
     struct Shipped {
+        family: String,
         bytes: u64,
         licence: String,
     }
     let manifest: BTreeMap<String, Shipped> =
         serde_json::from_str(include_str!("../../../../weights/MANIFEST.json"))
             .expect("the shipped manifest is JSON");
-    manifest.into_iter().map(|(name, shipped)| {
+    // Only the drummer is inside this part of the program so far.
+    let drummers = manifest.into_iter().filter(|(_, shipped)| shipped.family == "drums");
+    drummers.map(|(name, shipped)| {
         let id = Id { name, version: "1".into() };
         let description = describe_source(&id.text(), ModelSource::Bundled).map_err(|fault| fault.message);
         let entry = Entry {

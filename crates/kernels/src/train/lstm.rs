@@ -148,9 +148,7 @@ mod tests {
                 let next = sigmoid(sum(2) + 1.0) * f64::from(before[row * width + at])
                     + sigmoid(sum(0)) * sum(1).tanh();
                 assert!((f64::from(cell[row * width + at]) - next).abs() < 2e-6);
-                assert!(
-                    (f64::from(hidden[row * width + at]) - sigmoid(sum(3)) * next.tanh()).abs() < 2e-6
-                );
+                assert!((f64::from(hidden[row * width + at]) - sigmoid(sum(3)) * next.tanh()).abs() < 2e-6);
             }
         }
     }

@@ -7,11 +7,9 @@ mod ngram;
 use partita_models::drums::{Compute, Drummer};
 use serde::Serialize;
 
-pub(crate) use humanizing::loudest_of_cells;
 pub use copies::{Copies, copies};
-pub use humanizing::{
-    Humanizing, PlayedHit, PlayedStroke, distances, humanizing, measure, perform_split,
-};
+pub(crate) use humanizing::loudest_of_cells;
+pub use humanizing::{Humanizing, PlayedHit, PlayedStroke, distances, humanizing, measure, perform_split};
 
 use crate::examples::covering;
 use crate::gpt::Example;

@@ -130,8 +130,7 @@ pub fn save(folder: &Path, state: &State) -> Result<(), Error> {
         points: state.points.clone(),
     };
     let metadata = HashMap::from([("state".to_owned(), json(&file))]);
-    let parts =
-        [("weights.", &state.weights.values), ("first.", &state.first), ("second.", &state.second)];
+    let parts = [("weights.", &state.weights.values), ("first.", &state.first), ("second.", &state.second)];
     let best = state.points.iter().map(|point| point.validation).fold(f64::INFINITY, f64::min);
     if state.points.last().is_none_or(|last| last.validation <= best) {
         write_model(folder, &state.weights, Float::F16)?;
@@ -160,8 +159,8 @@ pub fn load_model(folder: &Path) -> Result<(VaeConfig, VaeWeights), Error> {
         std::fs::read(&path).map_err(|source| Error::File { verb: "read", path, source })
     };
     let error = |name: &str, message: String| Error::Content { path: folder.join(name), message };
-    let config: VaeConfig = serde_json::from_slice(&read("model.json")?)
-        .map_err(|e| error("model.json", e.to_string()))?;
+    let config: VaeConfig =
+        serde_json::from_slice(&read("model.json")?).map_err(|e| error("model.json", e.to_string()))?;
     if config.family != VaeConfig::FAMILY {
         let message = format!("family must be {}, got {:?}", VaeConfig::FAMILY, config.family);
         return Err(error("model.json", message));

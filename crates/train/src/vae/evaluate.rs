@@ -74,7 +74,8 @@ pub fn reconstruction(
         net.losses(weights, shard, first, &drawing);
         drawn_cells(weights, net, shard, first, &drawing)
     });
-    let cells = windows.len() * weights.shape.steps * if weights.shape.head == Head::Groove { DRUMS } else { 1 };
+    let cells =
+        windows.len() * weights.shape.steps * if weights.shape.head == Head::Groove { DRUMS } else { 1 };
     let (mut losses, mut divergences) = (0.0, 0.0);
     for (loss, divergence) in nats {
         losses += loss;
@@ -116,13 +117,7 @@ fn whole_windows(weights: &VaeWeights, outputs: &[f32], windows: &[Window]) -> u
 }
 
 /// Right cells among what the decoder drew: what it read at the next step, and a last draw.
-fn drawn_cells(
-    weights: &VaeWeights,
-    net: &VaeNet,
-    windows: &[Window],
-    first: u64,
-    pass: &Pass,
-) -> usize {
+fn drawn_cells(weights: &VaeWeights, net: &VaeNet, windows: &[Window], first: u64, pass: &Pass) -> usize {
     let (shape, rows) = (weights.shape, windows.len());
     let mut right = 0;
     for (row, window) in windows.iter().enumerate() {

@@ -100,12 +100,8 @@ impl Groove {
                 row.push((drum as u32, 1.0));
             }
         }
-        for at in DRUMS..2 * DRUMS {
-            row.push((at as u32, sigmoids[at]));
-        }
-        for at in 2 * DRUMS..3 * DRUMS {
-            row.push((at as u32, tanhs[at]));
-        }
+        row.extend((DRUMS..2 * DRUMS).map(|at| (at as u32, sigmoids[at])));
+        row.extend((2 * DRUMS..3 * DRUMS).map(|at| (at as u32, tanhs[at])));
         row
     }
 }

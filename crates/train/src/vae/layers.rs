@@ -58,14 +58,7 @@ pub(super) fn linear(path: Path, out: &mut [f32], p: &[f32], layer: &Linear, x: 
 }
 
 /// Gradients of [`linear`] towards its weights.
-pub(super) fn linear_weights(
-    path: Path,
-    g: &mut [f32],
-    layer: &Linear,
-    x: &[f32],
-    dy: &[f32],
-    rows: usize,
-) {
+pub(super) fn linear_weights(path: Path, g: &mut [f32], layer: &Linear, x: &[f32], dy: &[f32], rows: usize) {
     let [weight, bias] = layer;
     product_weights(&mut g[weight.clone()], x, dy, rows);
     k::bias_backward(path, dy, &mut g[bias.clone()]);
@@ -115,7 +108,14 @@ impl Sparse {
     }
 
     /// `out += rows w`
-    pub(super) fn add_product(&self, path: Path, rows: Range<usize>, w: &[f32], width: usize, out: &mut [f32]) {
+    pub(super) fn add_product(
+        &self,
+        path: Path,
+        rows: Range<usize>,
+        w: &[f32],
+        width: usize,
+        out: &mut [f32],
+    ) {
         let starts = &self.starts[rows.start..=rows.end];
         k::sparse_rows(path, width, out, w, starts, &self.index, &self.value);
     }

@@ -120,7 +120,7 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn piece(&mut self, name: String, split: Split) {
+    fn piece(&mut self, name: &str, split: Split) {
         self.lines.push(format!("{name},{}\n", split.name()));
     }
 
@@ -271,7 +271,7 @@ fn read_lead_sheets(path: &Path, gathered: &mut Gathered) -> Result<(), Error> {
         let starts = common_bars(&sheet.time, &sheet.bars, sheet.end);
         let steps = steps_of(&sheet.notes, sheet.end);
         gathered.part(Collection::LeadSheets, split, windows(&steps, &starts));
-        gathered.piece(format!("openewld/{}", sheet.src), split);
+        gathered.piece(&format!("openewld/{}", sheet.src), split);
     }
     Ok(())
 }
@@ -286,7 +286,7 @@ fn read_songs(path: &Path, gathered: &mut Gathered) -> Result<(), Error> {
             let steps = steps_of(&part.notes, part.end);
             gathered.part(Collection::SongVoices, split, windows(&steps, &starts));
         }
-        gathered.piece(format!("openscore-lieder/{}", song.src), split);
+        gathered.piece(&format!("openscore-lieder/{}", song.src), split);
     }
     Ok(())
 }
@@ -309,7 +309,7 @@ fn read_chorales(path: &Path, gathered: &mut Gathered) -> Result<(), Error> {
                 let starts: Vec<usize> = (0..steps.len() / BAR).map(|bar| bar * BAR).collect();
                 gathered.part(Collection::ChoraleVoices, split, windows(&steps, &starts));
             }
-            gathered.piece(format!("jsb-chorales/{}/{i}", split.name()), split);
+            gathered.piece(&format!("jsb-chorales/{}/{i}", split.name()), split);
         }
     }
     Ok(())
@@ -445,10 +445,7 @@ mod tests {
 
     #[test]
     fn equal_neighbours_of_a_voice_are_one_note_and_a_rest_ends_it() {
-        assert_eq!(
-            steps_of_pitches(&[60, 60, 62, -1, -1, 62]),
-            [on(60), HOLD, on(62), OFF, HOLD, on(62)]
-        );
+        assert_eq!(steps_of_pitches(&[60, 60, 62, -1, -1, 62]), [on(60), HOLD, on(62), OFF, HOLD, on(62)]);
     }
 
     #[test]

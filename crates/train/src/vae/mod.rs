@@ -2,6 +2,7 @@
 //!
 //! Names, shapes and arithmetic are those of MusicVAE's checkpoints, so that what plays those plays these.
 
+mod bench;
 pub mod checkpoint;
 pub mod drums;
 pub mod evaluate;
@@ -13,6 +14,7 @@ mod run;
 mod source;
 mod weights;
 
+pub use bench::{VaeTrainReport, vae_train_speed};
 pub use checkpoint::VaeConfig;
 pub use head::{Choice, DRUMS, Groove as GrooveLoss};
 pub use layers::Sparse;

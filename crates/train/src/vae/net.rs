@@ -320,7 +320,8 @@ impl VaeNet {
         self.divergences.clear();
         for row in 0..rows {
             let mut divergence = 0.0;
-            for at in row * latent..(row + 1) * latent {
+            for column in 0..latent {
+                let at = row * latent + column;
                 let (mu, sum) = (self.mu[at], sums[at]);
                 // softplus, without overflow for large sums and never zero for very negative ones
                 let sigma = (sum.max(0.0) + (-sum.abs()).exp().ln_1p()).max(1e-6);
@@ -401,18 +402,16 @@ impl VaeNet {
             let at = row * output..(row + 1) * output;
             match &window.target {
                 Target::Classes(classes) => {
-                    let class = if own {
-                        choose_class(&last[at], pass.choice, random)
-                    } else {
-                        classes[step - 1]
-                    };
+                    let class =
+                        if own { choose_class(&last[at], pass.choice, random) } else { classes[step - 1] };
                     self.fed.push([(class, 1.0)]);
                 }
                 Target::Groove(truth) => {
                     let truth = &truth[(step - 1) * output..][..output];
                     if own {
                         let [sigmoids, tanhs] = &self.bent;
-                        let own = pass.groove.feed(&sigmoids[at.clone()], &tanhs[at], truth, pass.choice, random);
+                        let own =
+                            pass.groove.feed(&sigmoids[at.clone()], &tanhs[at], truth, pass.choice, random);
                         self.fed.push(own);
                     } else {
                         let entries = truth.iter().enumerate().filter(|(_, value)| **value != 0.0);
@@ -528,7 +527,8 @@ impl VaeNet {
         let dsigma = resize(&mut self.dsigma, rows * latent);
         for row in 0..rows {
             let price = if self.divergences[row] > pass.free { pass.beta } else { 0.0 };
-            for at in row * latent..(row + 1) * latent {
+            for column in 0..latent {
+                let at = row * latent + column;
                 let (mu, sigma) = (self.mu[at], self.sigma[at]);
                 let d = self.dz[at] * self.noise[at] + price * (sigma - 1.0 / sigma);
                 dsigma[at] = d / (1.0 + (-self.sigma_sums[at]).exp());
@@ -600,7 +600,8 @@ mod tests {
                     for row in truth.chunks_exact_mut(27) {
                         for drum in 0..9 {
                             if rng.f32() < 0.4 {
-                                (row[drum], row[9 + drum], row[18 + drum]) = (1.0, rng.f32(), rng.f32() - 0.5);
+                                (row[drum], row[9 + drum], row[18 + drum]) =
+                                    (1.0, rng.f32(), rng.f32() - 0.5);
                             }
                         }
                     }
@@ -697,7 +698,8 @@ mod tests {
         net.losses(&weights, &windows[..1], 0, &Pass::ALONE);
         let alone = net.outputs().to_vec();
         // Told these choices as if they were the truth, it says the same again.
-        let classes = alone.chunks_exact(7).map(|logits| choose_class(logits, Choice::Best, &mut Rng::new(0, 0)));
+        let classes =
+            alone.chunks_exact(7).map(|logits| choose_class(logits, Choice::Best, &mut Rng::new(0, 0)));
         let told = Window { target: Target::Classes(classes.collect()), ..windows[0].clone() };
         net.losses(&weights, &[told], 0, &Pass::TEACHER);
         assert_eq!(net.outputs(), alone);

@@ -237,7 +237,7 @@ pub fn train_vae(
         let mut rng = Rng::new(settings.seed, u64::from(step));
         let windows: Vec<Window> = (0..settings.batch).map(|_| source.draw(&mut rng)).collect();
         let batch = workers.gradients(&state.weights, &windows, &settings.pass(step));
-        let norm = f64::from(squared_norm(path, workers.sum())).sqrt() / batch.windows as f64;
+        let norm = workers.norm() / batch.windows as f64;
         if !(batch.cost.is_finite() && norm.is_finite()) {
             return Err(VaeError::Diverged(step));
         }
@@ -336,6 +336,11 @@ impl Workers {
         &self.nets[0].1.values
     }
 
+    /// Length of [`Workers::sum`].
+    pub(super) fn norm(&self) -> f64 {
+        f64::from(squared_norm(self.path, self.sum())).sqrt()
+    }
+
     fn validate(&mut self, state: &State, windows: &[Window], train: f64) -> VaePoint {
         let (settings, weights) = (state.settings, &state.weights);
         let (beta, free) = (settings.beta, settings.free_bits * std::f32::consts::LN_2);
@@ -408,7 +413,13 @@ pub(super) fn best_class(logits: &[f32]) -> u32 {
     best as u32
 }
 
-fn update(state: &mut State, gradients: &[f32], scale: f32, step: u32, path: partita_kernels::Path) {
+pub(super) fn update(
+    state: &mut State,
+    gradients: &[f32],
+    scale: f32,
+    step: u32,
+    path: partita_kernels::Path,
+) {
     let settings = state.settings;
     for tensor in &state.weights.tensors {
         let range = tensor.range.clone();

@@ -100,9 +100,7 @@ impl VaeWeights {
             let [kernel, bias] = b.kernel(&name, inputs + width, 4 * width);
             Cell { kernel, bias, width }
         };
-        let side = |side| {
-            format!("encoder/cell_0/bidirectional_rnn/{side}/multi_rnn_cell/cell_0/lstm_cell")
-        };
+        let side = |side| format!("encoder/cell_0/bidirectional_rnn/{side}/multi_rnn_cell/cell_0/lstm_cell");
         let layer = |i| format!("decoder/multi_rnn_cell/cell_{i}/lstm_cell");
         let encoders = [cell(side("fw"), input, encoder), cell(side("bw"), input, encoder)];
         let decoders = [cell(layer(0), output + latent, decoder), cell(layer(1), decoder, decoder)];

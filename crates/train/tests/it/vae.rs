@@ -10,7 +10,8 @@ use partita_train::vae::drums::{DrumLoops, Grooves};
 use partita_train::vae::evaluate::{humanizing, invented, reconstruction};
 use partita_train::vae::melodies::Melodies;
 use partita_train::vae::{
-    Head, Pass, Source, Sparse, Target, VaeError, VaeNet, VaeSettings, VaeShape, VaeWeights, Window, train_vae,
+    Head, Pass, Source, Sparse, Target, VaeError, VaeNet, VaeSettings, VaeShape, VaeWeights, Window,
+    train_vae,
 };
 use serde_json::Value;
 
