@@ -74,7 +74,7 @@ impl VaeSettings {
     /// The settings the shipped melodies were trained with.
     pub fn melodies() -> VaeSettings {
         VaeSettings {
-            steps: 8000,
+            steps: 6400,
             batch: 64,
             learning_rate: 1.5e-3,
             dropout: 0.1,
@@ -90,7 +90,7 @@ impl VaeSettings {
     /// The settings the shipped drum loops were trained with.
     pub fn drum_loops() -> VaeSettings {
         VaeSettings {
-            steps: 5000,
+            steps: 4500,
             batch: 64,
             learning_rate: 1.5e-3,
             dropout: 0.2,
@@ -98,6 +98,7 @@ impl VaeSettings {
             own: 0.5,
             own_after: 500.0,
             beta_rate: 0.9995,
+            validate_every: 300,
             ..VaeSettings::new(VaeShape::drum_loops())
         }
     }
