@@ -121,6 +121,12 @@ impl Text {
         self.line("comes back, told each step before", percent(table.told));
         self.line("  reading its own choices", percent(table.alone));
         self.line("  whole windows", percent(table.alone_whole));
+        if let Some([right, silent]) = table.strokes_alone {
+            self.line(
+                "  strokes and silences",
+                format!("{} (never striking {})", percent(right), percent(silent)),
+            );
+        }
         self.line("  drawn at temperature 1", percent(table.drawn));
         self.line("  always the commonest", percent(table.commonest));
     }

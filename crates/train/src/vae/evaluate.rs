@@ -38,6 +38,9 @@ pub struct Reconstruction {
     pub alone: f64,
     /// Windows all of whose cells are right then.
     pub alone_whole: f64,
+    /// For drum loops: share of the nine drums' strokes and silences that are right then, and of never striking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strokes_alone: Option<[f64; 2]>,
     /// Share of cells right with a drawn code and choices drawn at temperature 1.
     pub drawn: f64,
     /// Share of cells right of always saying the commonest class, or of never striking.
@@ -67,7 +70,7 @@ pub fn reconstruction(
     let alone = workers.share(&windows, |net, _, first, shard| {
         net.losses(weights, shard, first, &Pass::ALONE);
         let right = right_cells(weights.shape, net.outputs(), shard).0;
-        (right, whole_windows(weights, net.outputs(), shard))
+        (right, whole_windows(weights, net.outputs(), shard), strokes(weights, net.outputs(), shard))
     });
     let drawing = Pass { noisy: true, seed: 2, choice: Choice::Drawn, ..Pass::ALONE };
     let drawn = workers.share(&windows, |net, _, first, shard| {
@@ -91,8 +94,12 @@ pub fn reconstruction(
         bound_per_step: a_window(losses + divergences) / weights.shape.steps as f64,
         followers_per_step: followers(&source.windows(Split::Train), &windows, weights.shape.output),
         told: share(told.into_iter().sum()),
-        alone: share(alone.iter().map(|(right, _)| right).sum()),
-        alone_whole: a_window(alone.iter().map(|(_, whole)| *whole as f64).sum()),
+        alone: share(alone.iter().map(|(right, ..)| right).sum()),
+        alone_whole: a_window(alone.iter().map(|(_, whole, _)| *whole as f64).sum()),
+        strokes_alone: (weights.shape.output == super::drums::CLASSES).then(|| {
+            let sum = |which: usize| alone.iter().map(|(.., strokes)| strokes[which]).sum::<u32>();
+            [0, 1].map(|which| f64::from(sum(which)) / (cells * DRUMS).max(1) as f64)
+        }),
         drawn: share(drawn.into_iter().sum()),
         commonest: share(commonest(&windows, weights.shape.output)),
     }
@@ -114,6 +121,20 @@ fn whole_windows(weights: &VaeWeights, outputs: &[f32], windows: &[Window]) -> u
         })
     };
     (0..rows).filter(|row| is_whole(*row)).count()
+}
+
+/// Of the nine bits of every class: how many the likeliest class has right, and how many are not set.
+fn strokes(weights: &VaeWeights, outputs: &[f32], windows: &[Window]) -> [u32; 2] {
+    let mut counts = [0; 2];
+    for (row, output) in outputs.chunks_exact(weights.shape.output).enumerate() {
+        if let Target::Classes(classes) = &windows[row % windows.len()].target {
+            let class = classes[row / windows.len()];
+            let wrong = (best_class(output) ^ class).count_ones();
+            counts[0] += (DRUMS as u32).saturating_sub(wrong);
+            counts[1] += (DRUMS as u32).saturating_sub(class.count_ones());
+        }
+    }
+    counts
 }
 
 /// Right cells among what the decoder drew: what it read at the next step, and a last draw.

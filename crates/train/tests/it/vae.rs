@@ -307,3 +307,28 @@ fn melodies_come_from_bars_of_common_time_and_are_transposed_inside_the_range() 
     let error = Melodies::load(empty.path()).expect_err("nothing there").to_string();
     assert!(error.contains("leadsheets.jsonl"), "{error}");
 }
+
+/// What may ship in one model.
+const MOST_BYTES: u64 = 8_000_000;
+
+#[test]
+fn every_autoencoder_that_ships_loads_and_is_what_the_manifest_says() {
+    let weights = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../weights");
+    let text = std::fs::read_to_string(weights.join("MANIFEST.json")).expect("reads");
+    let manifest: Value = serde_json::from_str(&text).expect("JSON");
+    let shipped = manifest.as_object().expect("a table").iter();
+    let autoencoders: Vec<_> = shipped.filter(|(_, entry)| entry["family"] == "music_vae").collect();
+    assert_eq!(autoencoders.len(), 3);
+    for (name, entry) in autoencoders {
+        let folder = weights.join(name);
+        let (config, loaded) = load_model(&folder).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(entry["sha256"], config.sha256.as_str(), "{name}");
+        let bytes = std::fs::metadata(folder.join("model.safetensors")).expect("is there").len();
+        assert_eq!(entry["bytes"], bytes, "{name}");
+        assert!(bytes <= MOST_BYTES, "{name} has {bytes} bytes");
+        assert!(loaded.values.iter().all(|value| value.is_finite()), "{name}");
+        for file in entry["files"].as_array().expect("a list") {
+            assert!(weights.join(file.as_str().expect("a path")).is_file(), "{file}");
+        }
+    }
+}
