@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use partita_train::Split;
 use partita_train::vae::drums::Grooves;
 use partita_train::vae::evaluate::{self, Reconstruction, Widened};
-use partita_train::vae::{Source, VaeConfig, checkpoint, melodies};
+use partita_train::vae::{Heard, Source, VaeConfig, checkpoint, melodies};
 use serde_json::json;
 
 use super::train_vae::{Data, Vae};
@@ -50,7 +50,8 @@ pub fn run(vae: Vae, options: &Options, session: &Session) -> Result<()> {
     let tokens = match vae {
         Vae::Melodies => "melody-90",
         Vae::DrumLoops => "drums-9",
-        Vae::Grooves => "groove-27",
+        Vae::Grooves => "groove-27-hits",
+        Vae::Taps => "groove-27-taps",
     };
     if config.tokens != tokens {
         let message = format!("model must have tokens {tokens}, got {}", config.tokens);
@@ -75,12 +76,12 @@ pub fn run(vae: Vae, options: &Options, session: &Session) -> Result<()> {
     text.table(&table, source.as_ref(), &config);
     if let (Vae::Grooves, Data::Groove(groove)) = (vae, &data) {
         session.remark("humanizing the split");
-        let grooves = Grooves::new(groove);
+        let grooves = Grooves::new(groove, Heard::Hits);
         let rows = evaluate::humanizing(&grooves, &weights, split, &GAINS, threads, path);
         text.humanizing(&rows);
         object["humanizing"] = json!(rows);
         clock.lap("humanizing");
-    } else {
+    } else if vae != Vae::Taps {
         session.remark("looking for copies of the training split");
         let lowest = (vae == Vae::Melodies).then_some(melodies::LOWEST_PITCH_CLASS);
         let invented = evaluate::invented(source.as_ref(), &weights, options.takes as usize, lowest, path);
@@ -112,7 +113,7 @@ impl Text {
             "split",
             format!("{} ({} windows), hash {}", table.split, table.windows, &source.split_hash()[..16]),
         );
-        let unit = if config.tokens == "groove-27" { "loss a window" } else { "nats a window" };
+        let unit = if config.tokens.starts_with("groove-27") { "loss a window" } else { "nats a window" };
         self.line(unit, format!("{:.2}, and {:.2} for the code", table.reconstruction, table.divergence));
         self.line("  both, a step", format!("{:.3}", table.bound_per_step));
         if let Some(nats) = table.followers_per_step {

@@ -117,6 +117,8 @@ enum Train {
     DrumsVae(train_vae::Options),
     /// An autoencoder that plays two bars of drums from their score, on the Groove MIDI Dataset
     GrooveVae(train_vae::Options),
+    /// An autoencoder that plays two bars of drums to a tapped rhythm, on the Groove MIDI Dataset
+    TapVae(train_vae::Options),
 }
 
 #[derive(Subcommand, Debug)]
@@ -129,6 +131,8 @@ enum Eval {
     DrumsVae(eval_vae::Options),
     /// An autoencoder that plays two bars of drums from their score
     GrooveVae(eval_vae::Options),
+    /// An autoencoder that plays two bars of drums to a tapped rhythm
+    TapVae(eval_vae::Options),
 }
 
 /// Runs one command.
@@ -151,6 +155,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Train(Train::MelodyVae(options)) => train_vae::run(Vae::Melodies, &options, session),
         Command::Train(Train::DrumsVae(options)) => train_vae::run(Vae::DrumLoops, &options, session),
         Command::Train(Train::GrooveVae(options)) => train_vae::run(Vae::Grooves, &options, session),
+        Command::Train(Train::TapVae(options)) => train_vae::run(Vae::Taps, &options, session),
+        Command::Eval(Eval::TapVae(options)) => eval_vae::run(Vae::Taps, &options, session),
         Command::Eval(Eval::Drums(options)) => eval::run(&options, session),
         Command::Eval(Eval::MelodyVae(options)) => eval_vae::run(Vae::Melodies, &options, session),
         Command::Eval(Eval::DrumsVae(options)) => eval_vae::run(Vae::DrumLoops, &options, session),

@@ -8,7 +8,7 @@ use partita_score::picture::{Line, LineChart, line_chart};
 use partita_train::Groove;
 use partita_train::vae::drums::{DrumLoops, Grooves};
 use partita_train::vae::melodies::{self, Melodies};
-use partita_train::vae::{Source, VaeError, VaePoint, VaeSettings, VaeShape, checkpoint, train_vae};
+use partita_train::vae::{Heard, Source, VaeError, VaePoint, VaeSettings, VaeShape, checkpoint, train_vae};
 use serde_json::json;
 
 use super::train;
@@ -23,6 +23,7 @@ pub enum Vae {
     Melodies,
     DrumLoops,
     Grooves,
+    Taps,
 }
 
 impl Vae {
@@ -31,6 +32,7 @@ impl Vae {
             Vae::Melodies => "melody-vae",
             Vae::DrumLoops => "drums-vae",
             Vae::Grooves => "groove-vae",
+            Vae::Taps => "tap-vae",
         }
     }
 
@@ -40,6 +42,7 @@ impl Vae {
             Vae::Melodies => VaeSettings::melodies(),
             Vae::DrumLoops => VaeSettings::drum_loops(),
             Vae::Grooves => VaeSettings::grooves(),
+            Vae::Taps => VaeSettings::taps(),
         }
     }
 }
@@ -176,7 +179,10 @@ impl Data {
         match self {
             Data::Melodies(melodies) => Box::new(melodies),
             Data::Groove(groove) if vae == Vae::DrumLoops => Box::new(DrumLoops::new(groove)),
-            Data::Groove(groove) => Box::new(Grooves::new(groove)),
+            Data::Groove(groove) => {
+                let heard = if vae == Vae::Taps { Heard::Taps } else { Heard::Hits };
+                Box::new(Grooves::new(groove, heard))
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use partita_nn::Tensors;
 use serde::{Deserialize, Serialize};
 
 use super::run::{VaePoint, VaeSettings};
-use super::weights::{Head, VaeShape, VaeWeights};
+use super::weights::{Head, Heard, VaeShape, VaeWeights};
 use crate::checkpoint::{CHECKPOINT, Error, Float, hash, json, read_parts, serialize, write};
 
 /// Everything a run is at one step.
@@ -56,10 +56,14 @@ impl VaeConfig {
     /// # Errors
     /// Which of the sizes or names it does not know.
     pub fn shape(&self) -> Result<VaeShape, String> {
-        let head = match self.tokens.as_str() {
-            "melody-90" | "drums-9" => Head::Categorical,
-            "groove-27" => Head::Groove,
-            other => return Err(format!("tokens must be melody-90, drums-9 or groove-27, got {other:?}")),
+        let (head, heard) = match self.tokens.as_str() {
+            "melody-90" | "drums-9" => (Head::Categorical, Heard::Hits),
+            "groove-27-hits" => (Head::Groove, Heard::Hits),
+            "groove-27-taps" => (Head::Groove, Heard::Taps),
+            other => {
+                let known = "melody-90, drums-9, groove-27-hits or groove-27-taps";
+                return Err(format!("tokens must be {known}, got {other:?}"));
+            }
         };
         let ([encoder], [decoder, second]) = (&self.encoder[..], &self.decoder[..]) else {
             return Err("there must be one layer in encoder and two in decoder".into());
@@ -70,15 +74,16 @@ impl VaeConfig {
             return Err("sizes must be in 1..=4096, and both layers of the decoder as wide".into());
         }
         let (steps, input, output, latent) = (self.steps, self.input, self.output, self.latent);
-        Ok(VaeShape { head, steps, input, output, encoder, decoder, latent })
+        Ok(VaeShape { head, heard, steps, input, output, encoder, decoder, latent })
     }
 
-    /// `melody-90`, `drums-9` (multi-hot in, 512 classes out) or `groove-27` by the shape.
+    /// `melody-90`, `drums-9` (multi-hot in, 512 classes out) `groove-27-hits` or `groove-27-taps` by the shape.
     pub fn tokens_of(shape: VaeShape) -> &'static str {
-        match (shape.head, shape.input == shape.output) {
-            (Head::Groove, _) => "groove-27",
-            (Head::Categorical, true) => "melody-90",
-            (Head::Categorical, false) => "drums-9",
+        match (shape.head, shape.heard, shape.input == shape.output) {
+            (Head::Groove, Heard::Hits, _) => "groove-27-hits",
+            (Head::Groove, Heard::Taps, _) => "groove-27-taps",
+            (Head::Categorical, _, true) => "melody-90",
+            (Head::Categorical, _, false) => "drums-9",
         }
     }
 

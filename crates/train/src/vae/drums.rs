@@ -6,6 +6,7 @@ use partita_score::{Hit, Meter};
 use super::head::DRUMS;
 use super::layers::Sparse;
 use super::net::{Target, Window};
+use super::weights::Heard;
 use super::source::{BAR, STEPS, Source};
 use crate::evaluate::loudest_of_cells;
 use crate::groove::{Clip, Groove, Split};
@@ -18,6 +19,8 @@ pub const BITS: usize = DRUMS + 1;
 pub const NUMBERS: usize = 3 * DRUMS;
 
 const BARS: u32 = 2;
+/// The drum on which a rhythm is tapped: the open hi-hat, as Magenta's.
+const TAP: u32 = 3;
 
 fn common(groove: &Groove, split: Split) -> impl Iterator<Item = &Clip> {
     groove.split(split).filter(|clip| clip.meter == Meter::COMMON)
@@ -93,9 +96,10 @@ impl Source for DrumLoops<'_> {
     }
 }
 
-/// Played grooves, of which the encoder sees the hits alone.
+/// Played grooves, of which the encoder is given a part.
 pub struct Grooves<'a> {
     groove: &'a Groove,
+    heard: Heard,
     train: Vec<PlayedWindow>,
 }
 
@@ -109,8 +113,8 @@ pub struct PlayedWindow {
 }
 
 impl<'a> Grooves<'a> {
-    pub fn new(groove: &'a Groove) -> Grooves<'a> {
-        Grooves { groove, train: played(groove, Split::Train, 1) }
+    pub fn new(groove: &'a Groove, heard: Heard) -> Grooves<'a> {
+        Grooves { groove, heard, train: played(groove, Split::Train, 1) }
     }
 
     /// Windows of a split two bars apart; the last of an odd performance has an empty second bar.
@@ -137,12 +141,21 @@ fn played(groove: &Groove, split: Split, apart: u32) -> Vec<PlayedWindow> {
 }
 
 /// The window the network learns from or is asked about.
-pub fn groove_window(hits: &[Hit]) -> Window {
-    let mut steps: Vec<Vec<u32>> = vec![vec![]; STEPS];
+pub fn groove_window(hits: &[Hit], heard: Heard) -> Window {
+    let mut steps: Vec<Vec<(u32, f32)>> = vec![vec![]; STEPS];
+    let mut loudest = [0; STEPS];
     let mut truth = vec![0.0; STEPS * NUMBERS];
     for hit in hits {
         let (step, drum) = (hit.step as usize, hit.class.index());
-        steps[step].push(drum as u32);
+        match heard {
+            Heard::Hits => steps[step].push((drum as u32, 1.0)),
+            // Of equals the first, as Magenta taps.
+            Heard::Taps if hit.velocity > loudest[step] => {
+                loudest[step] = hit.velocity;
+                steps[step] = vec![(TAP, 1.0), (2 * DRUMS as u32 + TAP, -2.0 * hit.offset)];
+            }
+            Heard::Taps => {}
+        }
         let row = &mut truth[step * NUMBERS..][..NUMBERS];
         row[drum] = 1.0;
         row[DRUMS + drum] = f32::from(hit.velocity) / 127.0;
@@ -150,7 +163,7 @@ pub fn groove_window(hits: &[Hit]) -> Window {
         row[2 * DRUMS + drum] = -2.0 * hit.offset;
     }
     let mut input = Sparse::default();
-    steps.iter().for_each(|drums| input.push(drums.iter().map(|drum| (*drum, 1.0))));
+    steps.into_iter().for_each(|numbers| input.push(numbers));
     Window { input, target: Target::Groove(truth) }
 }
 
@@ -170,11 +183,11 @@ impl Source for Grooves<'_> {
                 hits.retain(|hit| hit.class.index() != without);
             }
         }
-        groove_window(&hits)
+        groove_window(&hits, self.heard)
     }
 
     fn windows(&self, split: Split) -> Vec<Window> {
-        self.played(split).iter().map(|window| groove_window(&window.hits)).collect()
+        self.played(split).iter().map(|window| groove_window(&window.hits, self.heard)).collect()
     }
 
     fn split_hash(&self) -> &str {

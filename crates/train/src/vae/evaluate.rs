@@ -11,7 +11,7 @@ use super::head::{Choice, DRUMS, Groove};
 use super::net::{Pass, Target, VaeNet, Window, normal};
 use super::run::{Workers, best_class, right_cells};
 use super::source::Source;
-use super::weights::{Head, VaeWeights};
+use super::weights::{Head, Heard, VaeWeights};
 use crate::evaluate::{Humanizing, PlayedStroke, distances};
 use crate::groove::Split;
 
@@ -316,7 +316,7 @@ pub fn humanizing(
     path: Path,
 ) -> Vec<Widened> {
     let played = grooves.played(split);
-    let windows: Vec<Window> = played.iter().map(|window| groove_window(&window.hits)).collect();
+    let windows: Vec<Window> = played.iter().map(|window| groove_window(&window.hits, Heard::Hits)).collect();
     let groove = Groove { keep_hits: 1.0, ..Groove::PLAIN };
     let mut workers = Workers::new(weights, threads, path);
     let strokes = workers.share(&windows, |net, _, first, shard| {

@@ -21,4 +21,4 @@ pub use layers::Sparse;
 pub use net::{Pass, Sums, Target, VaeGradients, VaeNet, Window};
 pub use run::{VaeError, VaePoint, VaeProgress, VaeSettings, train_vae};
 pub use source::{STEPS, Source};
-pub use weights::{Head, VaeShape, VaeWeights};
+pub use weights::{Head, Heard, VaeShape, VaeWeights};

@@ -571,12 +571,13 @@ pub(super) fn normal(rng: &mut Rng) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::weights::Heard;
     use super::*;
 
     fn tiny(head: Head) -> (VaeWeights, Vec<Window>) {
         let groove = head == Head::Groove;
         let output = if groove { 27 } else { 7 };
-        let shape = VaeShape { head, steps: 5, input: 6, output, encoder: 8, decoder: 6, latent: 4 };
+        let shape = VaeShape { head, heard: Heard::Hits, steps: 5, input: 6, output, encoder: 8, decoder: 6, latent: 4 };
         let mut weights = VaeWeights::new(shape, 5);
         // Larger codes than at the start of training, and biases, so that every part of the loss counts.
         for tensor in weights.tensors.clone() {

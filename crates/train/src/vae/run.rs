@@ -12,7 +12,7 @@ use super::checkpoint::{self, State};
 use super::head::{Choice, Groove};
 use super::net::{Pass, Sums, Target, VaeGradients, VaeNet, Window};
 use super::source::Source;
-use super::weights::{Head, VaeShape, VaeWeights};
+use super::weights::{Head, Heard, VaeShape, VaeWeights};
 use crate::groove::Split;
 
 /// What to train and for how long.
@@ -116,6 +116,19 @@ impl VaeSettings {
             groove: Groove { struck: 4.0, silent: 0.2, keep_hits: 0.8 },
             validate_every: 200,
             ..VaeSettings::new(VaeShape::grooves())
+        }
+    }
+
+    /// The settings the shipped drums to a tapped rhythm were trained with: which drums are hit is now the model's, so
+    /// hits weigh as much as they do in MusicVAE.
+    pub fn taps() -> VaeSettings {
+        VaeSettings {
+            steps: 2600,
+            own: 0.7,
+            own_after: 250.0,
+            beta: 0.1,
+            groove: Groove { struck: 2.0, silent: 0.5, keep_hits: 0.0 },
+            ..VaeSettings { shape: VaeShape::taps(), ..VaeSettings::grooves() }
         }
     }
 
@@ -450,6 +463,7 @@ impl VaeShape {
         let classes = super::melodies::CLASSES;
         VaeShape {
             head: Head::Categorical,
+            heard: Heard::Hits,
             steps: super::STEPS,
             input: classes,
             output: classes,
@@ -462,6 +476,7 @@ impl VaeShape {
     pub fn drum_loops() -> VaeShape {
         VaeShape {
             head: Head::Categorical,
+            heard: Heard::Hits,
             steps: super::STEPS,
             input: super::drums::BITS,
             output: super::drums::CLASSES,
@@ -474,6 +489,7 @@ impl VaeShape {
     pub fn grooves() -> VaeShape {
         VaeShape {
             head: Head::Groove,
+            heard: Heard::Hits,
             steps: super::STEPS,
             input: super::drums::NUMBERS,
             output: super::drums::NUMBERS,
@@ -481,5 +497,9 @@ impl VaeShape {
             decoder: 256,
             latent: 128,
         }
+    }
+
+    pub fn taps() -> VaeShape {
+        VaeShape { heard: Heard::Taps, encoder: 256, decoder: 192, ..VaeShape::grooves() }
     }
 }

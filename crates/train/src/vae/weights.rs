@@ -17,11 +17,25 @@ pub enum Head {
     Groove,
 }
 
+/// What the encoder of a groove is given of the performance that the decoder is to play.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Heard {
+    /// Which drums are hit when, straight and of no velocity.
+    #[default]
+    Hits,
+    /// When anything is hit, and how early or late: a rhythm tapped on one drum, of no velocity.
+    Taps,
+}
+
 /// Sizes of the network. Steps are fed one-hot or multi-hot to the encoder; the decoder has two layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VaeShape {
     pub head: Head,
+    /// Of grooves only.
+    #[serde(default)]
+    pub heard: Heard,
     /// Sixteenths of a window.
     pub steps: usize,
     pub input: usize,

@@ -10,7 +10,7 @@ use partita_train::vae::drums::{DrumLoops, Grooves};
 use partita_train::vae::evaluate::{humanizing, invented, reconstruction};
 use partita_train::vae::melodies::Melodies;
 use partita_train::vae::{
-    Head, Pass, Source, Sparse, Target, VaeError, VaeNet, VaeSettings, VaeShape, VaeWeights, Window,
+    Head, Heard, Pass, Source, Sparse, Target, VaeError, VaeNet, VaeSettings, VaeShape, VaeWeights, Window,
     train_vae,
 };
 use serde_json::Value;
@@ -40,6 +40,7 @@ impl Case {
         let sizes = &case["hparams"];
         let shape = VaeShape {
             head: if case["kind"] == "groove" { Head::Groove } else { Head::Categorical },
+            heard: Heard::Hits,
             steps: number(&sizes["max_seq_len"]),
             input: number(&case["input_depth"]),
             output: number(&case["output_depth"]),
@@ -191,7 +192,7 @@ fn run(source: &dyn Source, settings: VaeSettings, folder: &FilePath, stop: u32)
 #[test]
 fn a_run_of_an_autoencoder_moves_every_parameter_and_resumes_to_the_same_weights() {
     let groove = groove();
-    let (loops, grooves) = (DrumLoops::new(&groove), Grooves::new(&groove));
+    let (loops, grooves) = (DrumLoops::new(&groove), Grooves::new(&groove, Heard::Hits));
     let sources: [(&dyn Source, VaeShape); 2] =
         [(&loops, VaeShape::drum_loops()), (&grooves, VaeShape::grooves())];
     for (source, shape) in sources {
@@ -242,7 +243,7 @@ fn an_autoencoder_learns_its_windows_by_heart() {
 #[test]
 fn a_model_that_was_written_is_measured_and_a_changed_one_is_refused() {
     let groove = groove();
-    let (loops, grooves) = (DrumLoops::new(&groove), Grooves::new(&groove));
+    let (loops, grooves) = (DrumLoops::new(&groove), Grooves::new(&groove, Heard::Hits));
     let folder = tempfile::tempdir().expect("a folder");
     run(&grooves, small(VaeShape::grooves()), folder.path(), u32::MAX);
     let (config, weights) = load_model(folder.path()).expect("loads");
