@@ -19,7 +19,7 @@ use partita_tokens::trio;
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("midi_read", midi_read),
     ("note_sequence", note_sequence),
     ("wav_read", wav_read),

@@ -49,6 +49,7 @@ pub use rng::Rng;
 pub use sample::{Sampler, Sampling, guide, log_probability};
 pub use style::StyleEmbedding;
 pub use tap::Tap;
+pub use tensor_source::TensorSource;
 pub use weights::{Bundle, Tensors};
 
 /// Result with this crate's [`Error`].

@@ -11,3 +11,9 @@ pub mod chords;
 pub mod drum_steps;
 pub mod drums;
 pub mod events;
+mod excerpt;
+pub mod groove;
+pub mod melody;
+pub mod trio;
+
+pub use excerpt::{ConvertError, Excerpt, MAGENTA_QPM, STEPS_PER_BAR, STEPS_PER_QUARTER, VELOCITY};

@@ -1,44 +1,7 @@
 //! Events of a melody, one a step, and the steps of a stretch of time.
 
 use super::{DrumSet, OneHot};
-
-/// What a step of a melody brings. A note sounds until the next note or note-off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MelodyEvent {
-    /// What was goes on: a held note, or silence.
-    NoEvent,
-    NoteOff,
-    /// Pitch `0..=127`.
-    NoteOn(u8),
-}
-
-impl MelodyEvent {
-    /// Magenta's number: -2 for no event, -1 for a note-off, else the pitch.
-    pub fn code(self) -> i16 {
-        match self {
-            MelodyEvent::NoEvent => -2,
-            MelodyEvent::NoteOff => -1,
-            MelodyEvent::NoteOn(pitch) => i16::from(pitch),
-        }
-    }
-
-    /// The event with this [`code`](Self::code), which is in `-2..=127`.
-    pub fn from_code(code: i64) -> Option<MelodyEvent> {
-        match code {
-            -2 => Some(MelodyEvent::NoEvent),
-            -1 => Some(MelodyEvent::NoteOff),
-            _ => u8::try_from(code).ok().filter(|&pitch| pitch < 128).map(MelodyEvent::NoteOn),
-        }
-    }
-
-    /// The pitch of a note-on.
-    pub fn pitch(self) -> Option<u8> {
-        match self {
-            MelodyEvent::NoteOn(pitch) => Some(pitch),
-            _ => None,
-        }
-    }
-}
+use crate::melody::{Melody, MelodyEvent};
 
 /// Melody events with pitches `low..high`: 0 no event, 1 note-off, then the pitches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,14 +58,9 @@ impl OneHot for MelodyRange {
 
 /// Cuts or lengthens a melody to `steps`. A note that still sounds at the old end is ended there when steps are added.
 pub fn set_melody_length(events: &mut Vec<MelodyEvent>, steps: usize) {
-    let before = events.len();
-    events.resize(steps, MelodyEvent::NoEvent);
-    if steps > before {
-        let last = events[..before].iter().rfind(|&&event| event != MelodyEvent::NoEvent);
-        if matches!(last, Some(MelodyEvent::NoteOn(_))) {
-            events[before] = MelodyEvent::NoteOff;
-        }
-    }
+    let mut melody = Melody { start_step: 0, events: std::mem::take(events) };
+    melody.set_length(steps);
+    *events = melody.events;
 }
 
 /// Cuts or lengthens drums to `steps`; what is added is silent.

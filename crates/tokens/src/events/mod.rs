@@ -25,11 +25,12 @@ mod performance;
 mod squash;
 mod timed;
 
+pub use crate::melody::MelodyEvent;
 pub use conditioned::{Conditioned, Control, Controls, DENSITY_BOUNDS};
 pub use drum_set::{DrumClasses, DrumSet};
 pub use key_melody::KeyMelody;
 pub use lookback::Lookback;
-pub use melody::{MelodyEvent, MelodyRange, end_step, set_drum_length, set_melody_length, start_step};
+pub use melody::{MelodyRange, end_step, set_drum_length, set_melody_length, start_step};
 pub use modulo::Modulo;
 pub use one_hot::{OneHot, Plain};
 pub use performance::{

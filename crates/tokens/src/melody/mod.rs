@@ -30,6 +30,32 @@ pub enum MelodyEvent {
 }
 
 impl MelodyEvent {
+    /// Magenta's number: -2 for no event, -1 for a note-off, else the pitch.
+    pub fn code(self) -> i16 {
+        match self {
+            MelodyEvent::NoEvent => -2,
+            MelodyEvent::NoteOff => -1,
+            MelodyEvent::NoteOn(pitch) => i16::from(pitch),
+        }
+    }
+
+    /// The event with this [`code`](Self::code), which is in `-2..=127`.
+    pub fn from_code(code: i64) -> Option<MelodyEvent> {
+        match code {
+            -2 => Some(MelodyEvent::NoEvent),
+            -1 => Some(MelodyEvent::NoteOff),
+            _ => u8::try_from(code).ok().filter(|&pitch| pitch < 128).map(MelodyEvent::NoteOn),
+        }
+    }
+
+    /// The pitch of a note-on.
+    pub fn pitch(self) -> Option<u8> {
+        match self {
+            MelodyEvent::NoteOn(pitch) => Some(pitch),
+            _ => None,
+        }
+    }
+
     /// `2 + pitch - lowest` for a note; it must be in range.
     ///
     /// # Errors

@@ -55,7 +55,7 @@ fn a_checkpoint_is_found_by_folder_prefix_index_and_checkpoint_file() {
     save("model.ckpt-2", 2.0);
     let message = Tensors::open(folder.path()).err().expect("two").to_string();
     assert!(message.contains("model.ckpt-1.index") && message.contains("model.ckpt-2.index"), "{message}");
-    fs::write(at("checkpoint"), "model_checkpoint_path: \"/home/x/train/model.ckpt-1\"\nall: \"x\"\n")
+    fs::write(at("checkpoint"), "model_checkpoint_path: \"/elsewhere/x/train/model.ckpt-1\"\nall: \"x\"\n")
         .unwrap();
     assert_eq!(value(folder.path()), 1.0);
     fs::write(at("checkpoint"), "\nmodel_checkpoint_path: \"model.ckpt-2\"").unwrap();
