@@ -7,6 +7,7 @@
 pub mod drums;
 pub mod edit;
 mod error;
+mod groove;
 pub mod midi;
 pub mod pattern;
 pub mod picture;
@@ -19,6 +20,7 @@ pub mod time;
 
 pub use drums::{DrumClass, DrumMap};
 pub use error::{Error, Result};
+pub use groove::GrooveTemplate;
 pub use pattern::{DrumPattern, Hit};
 pub use quantize::{Grid, QuantizedDrums, quantize_drums, snap};
 pub use score::{Control, ControlKind, KeyChange, Note, Score, Track};

@@ -18,11 +18,11 @@ const HIGHEST_ROW: f64 = 12.0;
 /// Draws each score under its name. All have the pitches and the length of the widest and longest; of drums only the
 /// notes that sound in one of them have a row.
 pub fn piano_rolls(panels: &[(String, &Score)]) -> Drawing {
-    let scores = || panels.iter().map(|(_, score)| *score);
-    let rows = pitches(scores());
+    let scores: Vec<&Score> = panels.iter().map(|(_, score)| *score).collect();
+    let rows = pitches(&scores);
     let row = (HEIGHT / rows.len() as f64).clamp(LOWEST_ROW, HIGHEST_ROW);
     let height = row * rows.len() as f64;
-    let beats = scores().map(bars_in_beats).fold(1.0, f64::max);
+    let beats = scores.iter().map(|score| bars_in_beats(score)).fold(1.0, f64::max);
     let columns = panels.len().clamp(1, COLUMNS);
     let lines = panels.len().div_ceil(columns).max(1);
     let across = columns as f64 * (WIDTH + GAP) - GAP + 2.0 * MARGIN;
@@ -58,8 +58,8 @@ pub fn piano_rolls(panels: &[(String, &Score)]) -> Drawing {
 }
 
 /// The pitches that have a row, the highest first: all between the outer ones, or, where all is drums, those that sound.
-fn pitches<'a>(scores: impl Iterator<Item = &'a Score> + Clone) -> Vec<u8> {
-    let tracks = || scores.clone().flat_map(|score| &score.tracks);
+fn pitches(scores: &[&Score]) -> Vec<u8> {
+    let tracks = || scores.iter().flat_map(|score| &score.tracks);
     let mut sounding: Vec<u8> = tracks().flat_map(|track| &track.notes).map(|note| note.pitch).collect();
     sounding.sort_unstable_by(|a, b| b.cmp(a));
     sounding.dedup();
@@ -102,7 +102,7 @@ mod tests {
         let ppq = u32::from(Score::default().ppq.get());
         let low = score(0, &[(0, ppq, 60)]);
         let high = score(0, &[(0, 8 * ppq, 72)]);
-        assert_eq!(pitches([&low, &high].into_iter()), (59..=73).rev().collect::<Vec<u8>>());
+        assert_eq!(pitches(&[&low, &high]), (59..=73).rev().collect::<Vec<u8>>());
         assert_eq!((bars_in_beats(&low), bars_in_beats(&high)), (4.0, 8.0));
         let drawing = piano_rolls(&[("a".into(), &low), ("b".into(), &high)]);
         let svg = drawing.to_svg();
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn drums_have_a_row_for_what_sounds_and_many_panels_go_below() {
         let beat = score(9, &[(0, 10, 36), (20, 30, 51)]);
-        assert_eq!(pitches([&beat].into_iter()), [51, 36]);
+        assert_eq!(pitches(&[&beat]), [51, 36]);
         let panels: Vec<_> = (0..9).map(|step| (step.to_string(), &beat)).collect();
         let two = piano_rolls(&panels);
         assert!(two.height > 1.9 * (piano_rolls(&panels[..8]).height - 2.0 * MARGIN));
