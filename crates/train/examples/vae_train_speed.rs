@@ -8,7 +8,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         *size = text.parse()?;
     }
     let [input, output, encoder, decoder, latent, batch, steps, threads] = sizes;
-    let shape = VaeShape { head: Head::Categorical, heard: Heard::Hits, steps: 32, input, output, encoder, decoder, latent };
+    let shape = VaeShape {
+        head: Head::Categorical,
+        heard: Heard::Hits,
+        steps: 32,
+        input,
+        output,
+        encoder,
+        decoder,
+        latent,
+    };
     let report = vae_train_speed(shape, batch, steps, threads, partita_kernels::Path::from_env()?);
     println!("{}", serde_json::to_string(&report)?);
     Ok(())

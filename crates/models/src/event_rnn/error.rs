@@ -27,6 +27,9 @@ pub enum Error {
     Events(#[from] events::Error),
     #[error(transparent)]
     Weights(#[from] partita_nn::Error),
+    /// A piece that cannot be gone on with.
+    #[error("the piece cannot be continued: {0}")]
+    Piece(String),
     #[error("cancelled")]
     Cancelled,
 }

@@ -15,6 +15,8 @@ mod error;
 mod model;
 mod names;
 mod net;
+mod notes;
+mod open;
 mod performance;
 mod play;
 
@@ -23,5 +25,6 @@ pub use catalogue::{BUNDLES, Bundle, DrumEncoding, Kind, MelodyEncoding};
 pub use error::Error;
 pub use model::{EventRnn, Options};
 pub use net::{Net, NetState};
+pub use notes::Further;
 pub use performance::Perform;
 pub use play::{Continuation, Continue, MOST_EVENTS, Progress};

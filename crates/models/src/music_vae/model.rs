@@ -140,6 +140,49 @@ impl MusicVae {
         rngs: &mut [Rng],
         watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Vec<Sequence>, Error> {
+        self.decode_around(compute, request, None, rngs, watch)
+    }
+
+    /// As [`decode`](Self::decode), for a groove whose hits are given: `[T, 9]` a piece, 0 or 1. They take the place of
+    /// the hits drawn, so that each step hears them, and what is left to the model is how they are played.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode); hits of another length, or for a model that plays no grooves.
+    pub fn decode_hits(
+        &self,
+        compute: &mut Compute,
+        request: &Decode<'_>,
+        hits: &[Vec<f32>],
+        rngs: &mut [Rng],
+        watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Vec<Sequence>, Error> {
+        if self.config.head != Head::Groove {
+            return Err(Error::range("hits", "left out for a model that plays no grooves", "some"));
+        }
+        let values = self.length(request.length)? * self.config.output_depth() / 3;
+        for hits in hits {
+            if hits.len() != values {
+                return Err(Error::range("hits", format!("{values} values a piece"), hits.len()));
+            }
+        }
+        if hits.len() != request.points.len() {
+            return Err(Error::range(
+                "hits",
+                format!("those of {} pieces", request.points.len()),
+                hits.len(),
+            ));
+        }
+        self.decode_around(compute, request, Some(hits), rngs, watch)
+    }
+
+    fn decode_around(
+        &self,
+        compute: &mut Compute,
+        request: &Decode<'_>,
+        hits: Option<&[Vec<f32>]>,
+        rngs: &mut [Rng],
+        watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Vec<Sequence>, Error> {
         assert_eq!(rngs.len(), request.points.len(), "each piece draws from a stream of its own");
         let mut drawing = Drawing::new(request.temperature)?;
         let steps = self.length(request.length)?;
@@ -150,9 +193,14 @@ impl MusicVae {
         let score = Score { points: &points, steps, controls: request.controls };
         self.decoder.play(compute, &self.config, score, &mut pieces, |compute, heard, pieces| {
             let rows = heard.outputs.chunks_exact(heard.outputs.len() / pieces.len());
-            for ((outputs, piece), rng) in rows.zip(pieces).zip(&mut *rngs) {
+            for (at, ((outputs, piece), rng)) in rows.zip(pieces).zip(&mut *rngs).enumerate() {
                 if let Err(error) = self.draw(compute, &heard, outputs, &mut drawing, rng, piece) {
                     return ControlFlow::Break(error);
+                }
+                if let Some(hits) = hits {
+                    let row = row_mut(piece, heard.step);
+                    let drums = row.len() / 3;
+                    row[..drums].copy_from_slice(&hits[at][heard.step * drums..][..drums]);
                 }
             }
             progress.steps += 1;

@@ -11,6 +11,7 @@ mod musicgen_check;
 mod musicgen_codec;
 mod musicgen_melody;
 mod musicgen_packed;
+mod musicgen_shared;
 mod recipe;
 mod shared;
 mod streaming;

@@ -34,6 +34,11 @@ impl Recipe {
         }
     }
 
+    /// Numbers in all tensors.
+    pub fn values(&self) -> usize {
+        self.tensors.values().map(|tensor| tensor.shape.iter().product::<usize>()).sum()
+    }
+
     /// Leaves a tensor out.
     pub fn remove(&mut self, name: &str) {
         self.tensors.remove(name).unwrap_or_else(|| panic!("{name}"));

@@ -4,7 +4,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use partita_models::latent::Format;
+pub use partita_models::latent::LatentConfig as VaeConfig;
 use partita_nn::Tensors;
+use partita_tokens::groove::GrooveInput;
 use serde::{Deserialize, Serialize};
 
 use super::run::{VaePoint, VaeSettings};
@@ -30,75 +33,55 @@ struct StateFile {
     points: Vec<VaePoint>,
 }
 
-/// `model.json`: what the weights are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct VaeConfig {
-    /// Always [`VaeConfig::FAMILY`].
-    pub family: String,
-    /// What a step means; see [`VaeConfig::tokens_of`].
-    pub tokens: String,
-    pub steps: usize,
-    pub input: usize,
-    pub output: usize,
-    pub latent: usize,
-    /// Widths of the encoder's layers, each direction.
-    pub encoder: Vec<usize>,
-    /// Widths of the decoder's layers.
-    pub decoder: Vec<usize>,
-    pub sha256: String,
+/// The shape that these sizes are, if the trainer knows such networks.
+///
+/// # Errors
+/// Which of the sizes or names it does not know.
+fn shape(config: &VaeConfig) -> Result<VaeShape, String> {
+    let (head, heard) = match config.tokens.as_str() {
+        "melody-90" | "drums-9" => (Head::Categorical, Heard::Hits),
+        "groove-27-hits" => (Head::Groove, Heard::Hits),
+        "groove-27-taps" => (Head::Groove, Heard::Taps),
+        other => {
+            let known = "melody-90, drums-9, groove-27-hits or groove-27-taps";
+            return Err(format!("tokens must be {known}, got {other:?}"));
+        }
+    };
+    let ([encoder], [decoder, second]) = (&config.encoder[..], &config.decoder[..]) else {
+        return Err("there must be one layer in encoder and two in decoder".into());
+    };
+    let (encoder, decoder) = (*encoder, *decoder);
+    let sizes = [config.steps, config.input, config.output, config.latent, encoder, decoder];
+    if decoder != *second || sizes.iter().any(|size| !(1..=4096).contains(size)) {
+        return Err("sizes must be in 1..=4096, and both layers of the decoder as wide".into());
+    }
+    let (steps, input, output, latent) = (config.steps, config.input, config.output, config.latent);
+    Ok(VaeShape { head, heard, steps, input, output, encoder, decoder, latent })
 }
 
-impl VaeConfig {
-    pub const FAMILY: &str = "music_vae";
-
-    /// The shape that these sizes are, if the trainer knows such networks.
-    ///
-    /// # Errors
-    /// Which of the sizes or names it does not know.
-    pub fn shape(&self) -> Result<VaeShape, String> {
-        let (head, heard) = match self.tokens.as_str() {
-            "melody-90" | "drums-9" => (Head::Categorical, Heard::Hits),
-            "groove-27-hits" => (Head::Groove, Heard::Hits),
-            "groove-27-taps" => (Head::Groove, Heard::Taps),
-            other => {
-                let known = "melody-90, drums-9, groove-27-hits or groove-27-taps";
-                return Err(format!("tokens must be {known}, got {other:?}"));
-            }
-        };
-        let ([encoder], [decoder, second]) = (&self.encoder[..], &self.decoder[..]) else {
-            return Err("there must be one layer in encoder and two in decoder".into());
-        };
-        let (encoder, decoder) = (*encoder, *decoder);
-        let sizes = [self.steps, self.input, self.output, self.latent, encoder, decoder];
-        if decoder != *second || sizes.iter().any(|size| !(1..=4096).contains(size)) {
-            return Err("sizes must be in 1..=4096, and both layers of the decoder as wide".into());
-        }
-        let (steps, input, output, latent) = (self.steps, self.input, self.output, self.latent);
-        Ok(VaeShape { head, heard, steps, input, output, encoder, decoder, latent })
+/// What the steps of a shape mean.
+fn tokens(shape: VaeShape) -> Format {
+    match (shape.head, shape.heard, shape.input == shape.output) {
+        (Head::Groove, Heard::Hits, _) => Format::groove(GrooveInput::Hits),
+        (Head::Groove, Heard::Taps, _) => Format::groove(GrooveInput::TapTiming),
+        (Head::Categorical, _, true) => Format::Melody { chords: false },
+        (Head::Categorical, _, false) => Format::Drums,
     }
+}
 
-    /// `melody-90`, `drums-9` (multi-hot in, 512 classes out) `groove-27-hits` or `groove-27-taps` by the shape.
-    pub fn tokens_of(shape: VaeShape) -> &'static str {
-        match (shape.head, shape.heard, shape.input == shape.output) {
-            (Head::Groove, Heard::Hits, _) => "groove-27-hits",
-            (Head::Groove, Heard::Taps, _) => "groove-27-taps",
-            (Head::Categorical, _, true) => "melody-90",
-            (Head::Categorical, _, false) => "drums-9",
-        }
-    }
-
-    pub fn new(shape: VaeShape) -> VaeConfig {
-        VaeConfig {
-            family: VaeConfig::FAMILY.into(),
-            tokens: VaeConfig::tokens_of(shape).into(),
-            steps: shape.steps,
-            input: shape.input,
-            output: shape.output,
-            latent: shape.latent,
-            encoder: vec![shape.encoder],
-            decoder: vec![shape.decoder; 2],
-            sha256: String::new(),
-        }
+/// `model.json` of a shape, the checksum left out.
+fn config(shape: VaeShape) -> VaeConfig {
+    VaeConfig {
+        family: VaeConfig::FAMILY.into(),
+        tokens: tokens(shape).name().into(),
+        steps: shape.steps,
+        input: shape.input,
+        output: shape.output,
+        latent: shape.latent,
+        encoder: vec![shape.encoder],
+        decoder: vec![shape.decoder; 2],
+        widened: None,
+        sha256: String::new(),
     }
 }
 
@@ -149,7 +132,7 @@ pub fn save(folder: &Path, state: &State) -> Result<(), Error> {
 /// [`Error::File`] if a file cannot be written.
 pub fn write_model(folder: &Path, weights: &VaeWeights, float: Float) -> Result<(), Error> {
     let bytes = serialize(&weights.tensors, &[("", &weights.values)], float, None);
-    let config = VaeConfig { sha256: hash(&bytes), ..VaeConfig::new(weights.shape) };
+    let config = VaeConfig { sha256: hash(&bytes), ..config(weights.shape) };
     write(&folder.join("model.safetensors"), &bytes)?;
     write(&folder.join("model.json"), json(&config).as_bytes())
 }
@@ -170,7 +153,7 @@ pub fn load_model(folder: &Path) -> Result<(VaeConfig, VaeWeights), Error> {
         let message = format!("family must be {}, got {:?}", VaeConfig::FAMILY, config.family);
         return Err(error("model.json", message));
     }
-    let shape = config.shape().map_err(|message| error("model.json", message))?;
+    let shape = shape(&config).map_err(|message| error("model.json", message))?;
     let bytes = read("model.safetensors")?;
     let got = hash(&bytes);
     if got != config.sha256 {

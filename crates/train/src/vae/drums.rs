@@ -6,8 +6,8 @@ use partita_score::{Hit, Meter};
 use super::head::DRUMS;
 use super::layers::Sparse;
 use super::net::{Target, Window};
-use super::weights::Heard;
 use super::source::{BAR, STEPS, Source};
+use super::weights::Heard;
 use crate::evaluate::loudest_of_cells;
 use crate::groove::{Clip, Groove, Split};
 

@@ -577,7 +577,16 @@ mod tests {
     fn tiny(head: Head) -> (VaeWeights, Vec<Window>) {
         let groove = head == Head::Groove;
         let output = if groove { 27 } else { 7 };
-        let shape = VaeShape { head, heard: Heard::Hits, steps: 5, input: 6, output, encoder: 8, decoder: 6, latent: 4 };
+        let shape = VaeShape {
+            head,
+            heard: Heard::Hits,
+            steps: 5,
+            input: 6,
+            output,
+            encoder: 8,
+            decoder: 6,
+            latent: 4,
+        };
         let mut weights = VaeWeights::new(shape, 5);
         // Larger codes than at the start of training, and biases, so that every part of the loss counts.
         for tensor in weights.tensors.clone() {

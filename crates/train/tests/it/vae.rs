@@ -247,7 +247,7 @@ fn a_model_that_was_written_is_measured_and_a_changed_one_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     run(&grooves, small(VaeShape::grooves()), folder.path(), u32::MAX);
     let (config, weights) = load_model(folder.path()).expect("loads");
-    assert_eq!((config.family.as_str(), config.tokens.as_str()), ("music_vae", "groove-27"));
+    assert_eq!((config.family.as_str(), config.tokens.as_str()), ("music_vae", "groove-27-hits"));
     let rows = humanizing(&grooves, &weights, Split::Test, &[1.0, 2.0], 2, path());
     let hits: usize = grooves.played(Split::Test).iter().map(|window| window.hits.len()).sum();
     assert!(rows.iter().all(|row| row.distances.hits == hits && row.distances.mae_ms.is_finite()));
@@ -319,7 +319,7 @@ fn every_autoencoder_that_ships_loads_and_is_what_the_manifest_says() {
     let manifest: Value = serde_json::from_str(&text).expect("JSON");
     let shipped = manifest.as_object().expect("a table").iter();
     let autoencoders: Vec<_> = shipped.filter(|(_, entry)| entry["family"] == "music_vae").collect();
-    assert_eq!(autoencoders.len(), 3);
+    assert_eq!(autoencoders.len(), 4);
     for (name, entry) in autoencoders {
         let folder = weights.join(name);
         let (config, loaded) = load_model(&folder).unwrap_or_else(|error| panic!("{name}: {error}"));
