@@ -15,6 +15,7 @@ mod fault;
 pub mod registry;
 pub mod request;
 mod result;
+pub mod sequence;
 pub mod store;
 mod worker;
 

@@ -88,8 +88,13 @@ impl Cache {
                 body.remove(field);
             }
         }
+        Cache::key_of(model, "", value)
+    }
+
+    /// The key of the result of a call that is no [`crate::Request`]; `kind` tells such calls apart.
+    pub(crate) fn key_of(model: &str, kind: &str, request: serde_json::Value) -> String {
         let mut hash = Sha256::new();
-        for part in [FORMAT, model, &sorted(value).to_string()] {
+        for part in [FORMAT, model, kind, &sorted(request).to_string()] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }

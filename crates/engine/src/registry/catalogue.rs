@@ -208,6 +208,8 @@ impl Catalogue {
                 continue;
             }
             match listed.model {
+                // MusicVAEs and event RNNs are played at once, not in tasks.
+                Ok(installed) if !installed.files.iter().any(|file| file.name == TOKENIZER) => {}
                 Ok(installed) => {
                     let entry = Entry::installed(&id, &installed, store.packed(&id.name), old);
                     self.entries.insert(id, entry);
@@ -260,6 +262,8 @@ impl Catalogue {
 }
 
 const WEIGHTS: &str = "model.safetensors";
+/// What tells MusicGen's files from those of other families.
+const TOKENIZER: &str = "tokenizer.json";
 /// A longer header is none.
 const MAX_HEADER: u64 = 16 << 20;
 

@@ -59,6 +59,12 @@ pub struct Removed {
 }
 
 impl Installed {
+    /// What a model is called whose files do not say what it plays: by the catalogue, else its name.
+    pub fn called(&self) -> &str {
+        let known = catalogue::models().iter().find(|model| model.name == self.name);
+        known.and_then(|model| model.played.as_ref()).map_or(&self.name, |played| &played.config)
+    }
+
     /// Whether every file is there and has its length; says which has not.
     fn check(&self) -> Result<(), String> {
         for file in &self.files {

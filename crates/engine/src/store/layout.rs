@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{Error, Result};
 
-pub(super) const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
 /// Names the files of weights of a model by magenta-js.
 pub(super) const MANIFEST: &str = "weights_manifest.json";
 /// Beside [`CONFIG`] and the weights: without these nothing can be generated.

@@ -11,8 +11,10 @@ mod fake_hub;
 mod family;
 #[cfg(feature = "hub")]
 mod magenta_store;
+mod musicgen;
 mod registry;
 mod request;
+mod sequence;
 #[cfg(feature = "hub")]
 mod store;
 mod worker;
