@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use partita_audio::{Kit, RenderOptions, SoundFont, Voice, WavFormat};
-use partita_score::{DrumPattern, Score, midi, picture};
+use partita_score::picture::Drawing;
+use partita_score::{Score, midi};
 
 use crate::error::{Error, Kind, Result};
 use crate::options;
@@ -138,7 +139,7 @@ pub struct Files {
     /// Sound file to write
     #[arg(long, value_name = "FILE.wav")]
     pub wav: Option<Target>,
-    /// Picture of the grid to write
+    /// Picture to write
     #[arg(long, value_name = "FILE.svg|png")]
     pub picture: Option<Target>,
     /// Replace files that are already there
@@ -173,7 +174,7 @@ impl PictureFormat {
 
     /// # Errors
     /// A picture too large to paint.
-    pub fn encode(self, drawing: &picture::Drawing) -> Result<Vec<u8>> {
+    pub fn encode(self, drawing: &Drawing) -> Result<Vec<u8>> {
         match self {
             PictureFormat::Svg => Ok(drawing.to_svg().into_bytes()),
             PictureFormat::Png => Ok(drawing.to_png(PICTURE_SCALE)?),
@@ -246,7 +247,8 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Fills the files of take `index`; `midi` overrides the bytes of the score.
+    /// Fills the files of take `index`; `picture` draws it if somebody asked for that, `midi` overrides the bytes of the
+    /// score.
     ///
     /// # Errors
     /// A score that cannot be rendered, a disk that is full.
@@ -254,7 +256,7 @@ impl Delivery {
         &mut self,
         index: usize,
         score: &Score,
-        pattern: &DrumPattern,
+        picture: impl FnOnce() -> Drawing,
         midi: Option<&[u8]>,
     ) -> Result<()> {
         if crate::cancel::requested() {
@@ -273,7 +275,7 @@ impl Delivery {
             self.staging.write(slot, &bytes)?;
         }
         if let Some((slot, format)) = picture_slot.zip(self.picture_format) {
-            self.staging.write(slot, &format.encode(&picture::drum_grid(pattern))?)?;
+            self.staging.write(slot, &format.encode(&picture())?)?;
         }
         Ok(())
     }
@@ -342,6 +344,15 @@ impl Input {
         let score =
             midi::read(&bytes).map_err(|e| Error::new(Kind::Failed, "input", format!("{name}: {e}")))?;
         Ok(Input { name, bytes, score })
+    }
+
+    /// Its notes in seconds, as models of Magenta's read them.
+    ///
+    /// # Errors
+    /// What such a sequence cannot hold.
+    pub fn sequence(&self) -> Result<partita_score::NoteSequence> {
+        let sequence = partita_score::NoteSequence::from_midi(&self.bytes);
+        sequence.map_err(|e| Error::new(Kind::Failed, "input", format!("{}: {e}", self.name)))
     }
 
     /// Its drums on the grid.

@@ -10,6 +10,7 @@ mod client;
 mod commands;
 mod deliver;
 mod error;
+mod latent;
 mod model;
 mod options;
 mod output;

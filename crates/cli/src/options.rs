@@ -165,6 +165,26 @@ pub fn temperature(text: &str) -> Result<f64, Invalid> {
     real("temperature", "(0, 4]", |value| value > 0.0 && value <= 4.0, text)
 }
 
+pub fn any_temperature(text: &str) -> Result<f64, Invalid> {
+    real("temperature", "[0, 4]", |value| (0.0..=4.0).contains(&value), text)
+}
+
+pub fn spread(text: &str) -> Result<f64, Invalid> {
+    real("spread", "[0, 1]", |value| (0.0..=1.0).contains(&value), text)
+}
+
+pub fn vary_amount(text: &str) -> Result<f64, Invalid> {
+    real("amount", "[-10, 10]", |value| (-10.0..=10.0).contains(&value), text)
+}
+
+pub fn interpolation_steps(text: &str) -> Result<usize, Invalid> {
+    whole("steps", 2..=64, text)
+}
+
+pub fn bar(text: &str) -> Result<u32, Invalid> {
+    whole("from-bar", 1..=100_000, text)
+}
+
 pub fn top_p(text: &str) -> Result<f64, Invalid> {
     real("top-p", "(0, 1]", |value| value > 0.0 && value <= 1.0, text)
 }

@@ -2,8 +2,10 @@
 
 use clap::Args;
 use partita_models::drums::{Common, Continue};
+use partita_score::picture::drum_grid;
 use partita_score::{Hit, Score, Tick, edit};
 
+use super::{Place, continue_rnn};
 use crate::deliver::{Files, Input, Sound};
 use crate::error::Result;
 use crate::options::{self, LaneList, Playing};
@@ -17,30 +19,35 @@ use crate::{model, progress};
 pub struct Options {
     /// MIDI file with drums on channel 10, - for stdin
     #[arg(value_name = "IN.mid")]
-    input: Target,
+    pub input: Target,
     /// Bars to play on, 1..=32
     #[arg(long, default_value_t = 4, value_parser = options::bars, allow_negative_numbers = true)]
-    bars: u32,
+    pub bars: u32,
     /// Write the new bars without those before
     #[arg(long)]
-    only_new: bool,
+    pub only_new: bool,
     /// A style, `any`, or a profile in a YAML file; a profile gives its base style, kit and density here, not its timing or
     /// fixed strokes
     #[arg(long, default_value = "any", value_name = "NAME|FILE.yaml")]
-    style: String,
+    pub style: String,
     /// Drums that may sound, as in kick,snare,hihat
     #[arg(long, value_parser = options::kit, default_value_t)]
-    kit: LaneList,
+    pub kit: LaneList,
     /// Make the last bar a fill
     #[arg(long)]
-    fill: bool,
+    pub fill: bool,
     #[command(flatten)]
-    playing: Playing,
+    pub playing: Playing,
     #[command(flatten)]
-    files: Files,
+    pub place: Place,
+    #[command(flatten)]
+    pub files: Files,
 }
 
 pub fn run(options: &Options, session: &Session) -> Result<()> {
+    if continue_rnn::is_asked_for(session) {
+        return continue_rnn::run(options, session);
+    }
     let mut clock = Clock::start();
     let compute = model::compute()?;
     let input = Input::read(&options.input)?;
@@ -84,7 +91,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
             );
             score
         };
-        delivery.write(index, &score, &take.pattern, None)?;
+        delivery.write(index, &score, || drum_grid(&take.pattern), None)?;
     }
     clock.lap("render");
     let mut command = CommandLine::new(&["continue"]);

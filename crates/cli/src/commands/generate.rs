@@ -3,6 +3,7 @@
 use clap::Args;
 use partita_models::drums::{Common, Generate};
 use partita_score::Meter;
+use partita_score::picture::drum_grid;
 use partita_score::swing::{self, SwingUnit};
 
 use crate::deliver::{Files, Sound};
@@ -73,7 +74,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         if let Some(place) = options.swing {
             swing::apply(&mut take.pattern, SwingUnit::Sixteenth, place)?;
         }
-        delivery.write(index, &take.pattern.to_score(), &take.pattern, None)?;
+        delivery.write(index, &take.pattern.to_score(), || drum_grid(&take.pattern), None)?;
     }
     clock.lap("render");
     let mut command = CommandLine::new(&["generate", "drums"]);

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use partita_models::drums::{Common, Infill, Lanes, Style};
+use partita_score::picture::drum_grid;
 use partita_score::{DrumClass, DrumPattern, edit};
 
 use crate::deliver::{Files, Input, Sound};
@@ -80,7 +81,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         let score = edit::replace_hits(&input.score, &removed, &take.pattern.hits);
         let mut whole = DrumPattern { hits: [&kept[..], &take.pattern.hits].concat(), ..drums.pattern };
         whole.sort();
-        delivery.write(index, &score, &whole, None)?;
+        delivery.write(index, &score, || drum_grid(&whole), None)?;
         shown.push(whole.slice_bars(bars.bars.clone())?);
     }
     clock.lap("render");

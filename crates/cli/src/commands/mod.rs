@@ -5,25 +5,34 @@ mod bench;
 mod completions;
 mod config;
 mod continue_;
+mod continue_rnn;
 mod doctor;
+mod drumify;
+mod encode;
 mod eval;
 mod eval_vae;
 mod generate;
+mod groove_transfer;
 mod humanize;
 mod infill;
 mod inspect;
+mod interpolate;
 mod keys;
 mod models;
 mod render;
+mod sample;
 mod serve;
 mod styles;
 mod tasks;
 mod top;
 mod train;
 mod train_vae;
+mod vary;
 mod worker;
 
 use clap::{Parser, Subcommand};
+
+pub use models::place::Place;
 
 use self::train_vae::Vae;
 use crate::error::Result;
@@ -38,6 +47,7 @@ use crate::session::Session;
   partita generate drums --style funk --bars 4 -o funk.mid --wav funk.wav
   partita generate audio --prompt 'dusty lo-fi hip hop' --seconds 30 -o lofi.wav
   partita humanize loop.mid --amount 0.8 -o played.mid
+  partita interpolate a.mid b.mid --steps 7 -o way.mid --picture way.svg
   partita infill song.mid --bars 3-4 --lanes hihat,ride -o new.mid
   partita styles list
   partita serve")]
@@ -59,6 +69,20 @@ enum Command {
     Infill(infill::Options),
     /// Give the drums of a MIDI file a human touch: every note stays, time and velocity move
     Humanize(humanize::Options),
+    /// The way from one piece to another, in steps
+    Interpolate(Box<interpolate::Options>),
+    /// Pieces near a given one, or on the way to others
+    Vary(Box<vary::Options>),
+    /// New bars from a MusicVAE
+    Sample(Box<sample::Options>),
+    /// A piece as a point of a model, z as JSON
+    Encode(encode::Encode),
+    /// Points of a model as pieces
+    Decode(Box<encode::Decode>),
+    /// Drums that go with the rhythm of any part
+    Drumify(Box<drumify::Options>),
+    /// Play one beat with the feel of another
+    GrooveTransfer(Box<groove_transfer::Options>),
     /// Turn a MIDI file into a WAV file
     Render(render::Options),
     /// Tell what is in a MIDI file
@@ -147,6 +171,13 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Continue(options) => continue_::run(&options, session),
         Command::Infill(options) => infill::run(&options, session),
         Command::Humanize(options) => humanize::run(&options, session),
+        Command::Interpolate(options) => interpolate::run(&options, session),
+        Command::Vary(options) => vary::run(&options, session),
+        Command::Sample(options) => sample::run(&options, session),
+        Command::Encode(options) => encode::encode(&options, session),
+        Command::Decode(options) => encode::decode(&options, session),
+        Command::Drumify(options) => drumify::run(&options, session),
+        Command::GrooveTransfer(options) => groove_transfer::run(&options, session),
         Command::Render(options) => render::run(&options, session),
         Command::Inspect(options) => inspect::run(&options, session),
         Command::Styles(command) => styles::run(&command, session),

@@ -16,6 +16,7 @@ mod fake_hub;
 #[cfg(target_os = "linux")]
 mod full;
 mod generating;
+mod latent;
 #[cfg(unix)]
 mod operations;
 #[cfg(unix)]

@@ -1,0 +1,81 @@
+//! `vary`: pieces near a given one.
+
+use clap::Args;
+use partita_models::latent::Vary;
+use serde_json::json;
+
+use super::Place;
+use crate::deliver::{Files, Input, Sound};
+use crate::error::Result;
+use crate::latent::{self, Drawing, Reading, Told};
+use crate::options;
+use crate::output::Target;
+use crate::report::CommandLine;
+use crate::session::{Clock, Session};
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// MIDI file to vary, - for stdin
+    #[arg(value_name = "IN.mid")]
+    input: Target,
+    /// From the piece itself (0) to any piece (1); with --toward or --away how far that way, [-10, 10]
+    #[arg(long, default_value_t = 0.3, value_parser = options::vary_amount, allow_negative_numbers = true)]
+    amount: f64,
+    /// How many variations, 1..=64
+    #[arg(short = 'n', long, default_value_t = 1, value_parser = options::variations, allow_negative_numbers = true)]
+    variations: usize,
+    /// Make it more like these files
+    #[arg(long, value_name = "MID", num_args = 1..)]
+    toward: Vec<Target>,
+    /// Make it less like these files
+    #[arg(long, value_name = "MID", num_args = 1..)]
+    away: Vec<Target>,
+    #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
+    drawing: Drawing,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    files: Files,
+}
+
+pub fn run(options: &Options, session: &Session) -> Result<()> {
+    let mut clock = Clock::start();
+    let input = Input::read(&options.input)?;
+    let model = latent::open(session, &options.place, latent::usual(&input))?;
+    let mut compute = latent::compute()?;
+    let example = options.reading.example(&model, &input)?;
+    let toward = options.reading.examples(&model, &options.toward)?;
+    let away = options.reading.examples(&model, &options.away)?;
+    let settings = options.drawing.settings(&model, Some(example.tempo), 0.0)?;
+    clock.lap("load");
+    let mut delivery = options.files.plan(options.variations, Sound::Acoustic, session.json)?;
+    let vary = Vary { amount: options.amount, count: options.variations, toward: &toward, away: &away };
+    let played = latent::watched(session, |watch| {
+        model.vary(&mut compute, &example, &vary, &settings.playing(), watch)
+    })?;
+    let place = model.encode(&mut compute, std::slice::from_ref(&example))?;
+    clock.lap("generate");
+    let names: Vec<String> = (1..=played.len()).map(|number| number.to_string()).collect();
+    latent::write(&mut delivery, &played, &names, None)?;
+    clock.lap("render");
+    let mut command = CommandLine::new(&["vary"]);
+    command.word(&options.input.to_string());
+    command.session(session);
+    command.option("amount", options.amount);
+    command.option("variations", options.variations);
+    options.toward.iter().for_each(|file| command.option("toward", file));
+    options.away.iter().for_each(|file| command.option("away", file));
+    options.reading.echo(&mut command);
+    settings.echo(&mut command);
+    options.files.echo(Sound::Acoustic, &mut command);
+    let more = json!({
+        "amount": options.amount,
+        "bar": example.bar,
+        "examples": example.of,
+        "input": latent::place(&place[0]),
+    });
+    let (played, seed) = (&played[..], settings.seed);
+    latent::finish(Told { session, model: &model, seed, played, names, more, command, delivery, clock })
+}
