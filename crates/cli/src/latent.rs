@@ -140,15 +140,15 @@ impl Settings {
 /// [`Kind::NotFound`] for a name that nobody knows, with what to do; a model of another kind or a damaged one.
 pub fn open(session: &Session, place: &Place, usual: &str) -> Result<LatentModel> {
     let named = session.model.as_ref().map_or_else(|| usual.into(), |path| path.to_string_lossy());
-    if let Some(model) = LatentModel::bundled(&named, model::PRECISION) {
+    if let Some(model) = LatentModel::bundled(&named, None) {
         return Ok(model?);
     }
     let path = Path::new(&*named);
     if path.exists() || Path::new(&format!("{named}.index")).exists() {
-        return Ok(LatentModel::open(&called(path), path, model::PRECISION)?);
+        return Ok(LatentModel::open(&called(path), path, None)?);
     }
     let installed = place.store()?.find(&named)?;
-    Ok(LatentModel::open(installed.called(), &installed.folder, model::PRECISION)?)
+    Ok(LatentModel::open(installed.called(), &installed.folder, None)?)
 }
 
 /// Whether `--model` names a MusicVAE rather than a drummer.

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use partita_kernels::Compute;
 use partita_models::latent::{Choice, Error as LatentError, Example, Format, LatentModel, Playing, Vary};
-use partita_nn::Precision;
 use partita_score::NoteSequence;
 use partita_tokens::drum_steps::REDUCED;
 use partita_tokens::melody::PIANO;
@@ -88,7 +87,7 @@ impl Sequences {
     }
 
     fn load(&self, name: &str) -> Result<Loaded, Fault> {
-        if let Some(model) = LatentModel::bundled(name, Precision::Int8) {
+        if let Some(model) = LatentModel::bundled(name, None) {
             let fingerprint =
                 LatentModel::bundled_config(name).map(|config| config.sha256).unwrap_or_default();
             return Ok(Loaded {
@@ -106,8 +105,7 @@ impl Sequences {
             }
         })?;
         let folder: &Path = &installed.folder;
-        let model =
-            LatentModel::open(installed.called(), folder, Precision::Int8).map_err(|error| fault(&error))?;
+        let model = LatentModel::open(installed.called(), folder, None).map_err(|error| fault(&error))?;
         Ok(Loaded { name: name.to_owned(), model, fingerprint: fingerprint(&installed) })
     }
 }

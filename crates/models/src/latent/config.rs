@@ -84,7 +84,7 @@ impl LatentModel {
     ///
     /// # Errors
     /// As [`from_bytes`](Self::from_bytes).
-    pub fn bundled(name: &str, precision: Precision) -> Option<Result<LatentModel, Error>> {
+    pub fn bundled(name: &str, precision: Option<Precision>) -> Option<Result<LatentModel, Error>> {
         let model = BUNDLED.iter().find(|model| model.name == name)?;
         Some(LatentModel::from_bytes(name, model.config, model.weights, precision))
     }
@@ -97,7 +97,7 @@ impl LatentModel {
         name: &str,
         config: &[u8],
         weights: &[u8],
-        precision: Precision,
+        precision: Option<Precision>,
     ) -> Result<LatentModel, Error> {
         let error = |message: String| Error::Model { name: name.to_owned(), message };
         let config: LatentConfig =

@@ -75,7 +75,8 @@ pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
 impl LatentModel {
     /// Loads a model. `known` is its format and the steps of an example where that is known better than from the
-    /// tensors' shapes. `name` appears in errors.
+    /// tensors' shapes. Without a `precision`, small models stay f32 and large ones become int8. `name` appears in
+    /// errors.
     ///
     /// # Errors
     /// A tensor that is missing or misshapen, a format that the network cannot have.
@@ -83,7 +84,7 @@ impl LatentModel {
         name: &str,
         source: &dyn TensorSource,
         known: Option<(Format, usize)>,
-        precision: Precision,
+        precision: Option<Precision>,
     ) -> Result<LatentModel, Error> {
         let config = Config::derive(source)?;
         let error = |message: String| Error::Model { name: name.to_owned(), message };
@@ -99,7 +100,7 @@ impl LatentModel {
         if !steps.is_multiple_of(STEPS_PER_BAR as usize) || !(1..=4096).contains(&steps) {
             return Err(error(format!("steps must be whole bars of 16 in 16..=4096, got {steps}")));
         }
-        let vae = MusicVae::with_config(source, config, precision)?;
+        let vae = MusicVae::with_config(source, config, precision.unwrap_or_else(|| suited(source)))?;
         Ok(LatentModel { name: name.to_owned(), format, steps, vae, widened: None })
     }
 
@@ -296,6 +297,17 @@ impl LatentModel {
     fn map(&self) -> PitchMap {
         if self.format == Format::DrumPitches { FULL } else { REDUCED }
     }
+}
+
+/// Values from which on a model is large: 64 MB of f32.
+const LARGE: usize = 16 << 20;
+
+/// Velocities of a small groove model drift in int8, and there is little to be gained.
+fn suited(source: &dyn TensorSource) -> Precision {
+    let shapes = source.names().into_iter().filter_map(|name| source.shape(&name));
+    let values = shapes
+        .fold(0usize, |sum, shape| sum.saturating_add(shape.into_iter().fold(1, usize::saturating_mul)));
+    if values < LARGE { Precision::F32 } else { Precision::Int8 }
 }
 
 /// An excerpt, which one it is, and how many there are.

@@ -18,7 +18,7 @@ impl LatentModel {
     ///
     /// # Errors
     /// Files that are missing or damaged, a network of another kind.
-    pub fn open(name: &str, path: &Path, precision: Precision) -> Result<LatentModel, Error> {
+    pub fn open(name: &str, path: &Path, precision: Option<Precision>) -> Result<LatentModel, Error> {
         let config = path.join("model.json");
         if config.is_file() {
             let config = read(&config, MAX_CONFIG)?;
