@@ -147,7 +147,7 @@ pub fn open(session: &Session, place: &Place, usual: &str) -> Result<LatentModel
     if path.exists() || Path::new(&format!("{named}.index")).exists() {
         return Ok(LatentModel::open(&called(path), path, None)?);
     }
-    let installed = place.store()?.find(&named)?;
+    let installed = place.find(session, &named)?;
     Ok(LatentModel::open(installed.called(), &installed.folder, None)?)
 }
 

@@ -175,9 +175,9 @@ fn folder(options: &Options, session: &Session) -> Result<(PathBuf, Option<PathB
         named => {
             let usual = if options.stereo { USUAL_STEREO } else { USUAL };
             let name = named.as_ref().map_or_else(|| usual.into(), |path| path.to_string_lossy());
-            let store = options.place.store()?;
-            let installed = store.find(&name)?;
-            Ok((installed.folder, Some(store.packed(&installed.name))))
+            let installed = options.place.find(session, &name)?;
+            let packed = options.place.store()?.packed(&installed.name);
+            Ok((installed.folder, Some(packed)))
         }
     }
 }

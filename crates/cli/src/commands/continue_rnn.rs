@@ -41,7 +41,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let rnn = if path.exists() {
         EventRnn::open(name, path, Precision::F32)?
     } else {
-        let installed = options.place.store()?.find(&path.to_string_lossy())?;
+        let installed = options.place.find(session, &path.to_string_lossy())?;
         EventRnn::open(installed.called(), &installed.folder, Precision::F32)?
     };
     let compute = model::compute()?;

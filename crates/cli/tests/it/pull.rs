@@ -147,6 +147,23 @@ fn the_licence_is_shown_and_must_be_accepted_once() {
 }
 
 #[test]
+fn the_first_use_fetches_where_the_configuration_says_so() {
+    let (site, weights) = Site::new();
+    let line = "generate audio --prompt rain --seconds 1 -o rain.wav";
+    let refused = site.run(line);
+    assert_eq!(refused.code(), 3);
+    assert!(refused.stderr().contains("partita models pull musicgen-small"), "{}", refused.stderr());
+    assert_eq!(site.models(), Vec::<String>::new());
+    let mut command = site.command(line);
+    command.env("PARTITA_MODELS__AUTO_PULL", "true");
+    // The hub's weights are noise: they are fetched, and refused when they are to play.
+    let ran = Ran(command.output().expect("the program starts"));
+    assert_eq!(ran.code(), 1, "{}", ran.stderr());
+    assert_eq!(site.models(), ["musicgen-small"]);
+    assert!(site.holds(&weights));
+}
+
+#[test]
 fn a_model_of_the_store_is_listed_shown_checked_and_removed() {
     let (site, weights) = Site::new();
     let shown = site.ok("models show musicgen-small").stdout();

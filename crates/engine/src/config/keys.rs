@@ -63,6 +63,7 @@ pub(super) const KEYS: &[Key] = &[
     key("models.idle", Rule::Real(0.0, YEAR)),
     key("models.warm", Rule::List(rule::MODEL)),
     key("models.precision", Rule::OneOf(&["int8", "q4", "f32"])),
+    key("models.auto_pull", Rule::Switch),
     key("models.aliases", Rule::Aliases),
     key("profiles", Rule::Profiles),
     restart("cache.store", Rule::OneOf(&["memory", "disk", "redis", "off"])),

@@ -148,6 +148,9 @@ pub struct Models {
     pub warm: Vec<String>,
     /// Weights in memory: `int8`, `q4` or `f32`.
     pub precision: String,
+    /// Whether a model of the catalogue that is asked for and not installed is fetched at once, and its licence
+    /// accepted. For commands and single calls; a server's tasks never wait for a download.
+    pub auto_pull: bool,
     /// Other names for models; several targets share requests by weight. A target may be an alias itself.
     pub aliases: BTreeMap<String, Vec<Target>>,
 }
@@ -348,6 +351,7 @@ impl Default for Models {
             idle: 1800.0,
             warm: vec!["drums".into()],
             precision: "int8".into(),
+            auto_pull: false,
             aliases: BTreeMap::new(),
         }
     }

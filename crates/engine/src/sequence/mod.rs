@@ -5,6 +5,7 @@
 
 mod request;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,12 +16,13 @@ use partita_tokens::drum_steps::REDUCED;
 use partita_tokens::melody::PIANO;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
 
 pub use request::{SeedEvent, SeedSequence, SequenceReply, SequenceRequest};
 
 use crate::family::{Made, MadeFile, compute};
-use crate::store::{Installed, Store};
-use crate::{Cache, Code, Fault, Outcome};
+use crate::store::{self, Installed, Store};
+use crate::{Cache, Code, Config, Fault, Outcome};
 
 /// Models kept in memory.
 const MOST_MODELS: usize = 4;
@@ -31,6 +33,8 @@ const KEPT: &str = "sequence.json";
 pub struct Sequences {
     store: Store,
     cache: Cache,
+    /// Whether a model that is not installed is fetched.
+    auto_pull: bool,
     /// The last used first.
     models: Mutex<Vec<Arc<Loaded>>>,
 }
@@ -44,8 +48,17 @@ struct Loaded {
 }
 
 impl Sequences {
-    pub fn new(store: Store, cache: Cache) -> Sequences {
-        Sequences { store, cache, models: Mutex::default() }
+    /// With the store, the cache and `models.auto_pull` of a configuration.
+    ///
+    /// # Errors
+    /// A cache that cannot be opened.
+    pub async fn open(config: &Config) -> Result<Sequences, Fault> {
+        Ok(Sequences {
+            store: Store::of(config),
+            cache: Cache::open(config).await?,
+            auto_pull: config.models.auto_pull,
+            models: Mutex::default(),
+        })
     }
 
     /// Results found and not found in the cache since the start.
@@ -53,22 +66,32 @@ impl Sequences {
         self.cache.counts()
     }
 
-    /// Plays a request, or takes it from the cache. `seed` is used if the request has none. Blocks while it plays.
+    /// Plays a request, or takes it from the cache. `seed` is used if the request has none.
+    ///
+    /// Blocks while it plays, and while a model is fetched; not for threads that run async code. `runtime` calls the
+    /// cache.
     ///
     /// # Errors
     /// `InvalidRequest` with a pointer, `UnknownModel`, `ModelBroken`.
-    pub async fn generate(&self, request: &SequenceRequest, seed: u64) -> Result<SequenceReply, Fault> {
+    pub fn generate(
+        &self,
+        request: &SequenceRequest,
+        seed: u64,
+        runtime: &Handle,
+    ) -> Result<SequenceReply, Fault> {
         request.check()?;
         let loaded = self.model(&request.model)?;
         let seed = request.seed.unwrap_or(seed);
         let full = SequenceRequest { seed: Some(seed), ..request.clone() };
         let value = serde_json::to_value(&full).map_err(Fault::internal)?;
         let key = Cache::key_of(&loaded.fingerprint, "sequence", value);
-        if let Some(reply) = self.cache.get(&key).await.and_then(|made| read(&made, request, seed)) {
+        if let Some(reply) =
+            runtime.block_on(self.cache.get(&key)).and_then(|made| read(&made, request, seed))
+        {
             return Ok(reply);
         }
         let reply = play(&loaded.model, request, seed)?;
-        self.cache.put(&key, &write(&reply)).await;
+        runtime.block_on(self.cache.put(&key, &write(&reply)));
         Ok(reply)
     }
 
@@ -86,6 +109,15 @@ impl Sequences {
         Ok(loaded)
     }
 
+    fn find(&self, name: &str) -> store::Result<Installed> {
+        #[cfg(feature = "hub")]
+        if self.auto_pull {
+            let hub = store::Hub::from_env(|name| std::env::var_os(name))?;
+            return self.store.find_or_pull(name, &hub, &mut |_| ControlFlow::Continue(()));
+        }
+        self.store.find(name)
+    }
+
     fn load(&self, name: &str) -> Result<Loaded, Fault> {
         if let Some(model) = LatentModel::bundled(name, None) {
             let fingerprint =
@@ -96,7 +128,7 @@ impl Sequences {
                 fingerprint,
             });
         }
-        let installed = self.store.find(name).map_err(|error| {
+        let installed = self.find(name).map_err(|error| {
             let bundled: Vec<&str> = LatentModel::bundled_names().collect();
             let message = format!("{error}; inside the program: {}", bundled.join(", "));
             Fault {
@@ -129,7 +161,7 @@ fn play(model: &LatentModel, request: &SequenceRequest, seed: u64) -> Result<Seq
         tempo: request.tempo.or(heard).unwrap_or(NoteSequence::DEFAULT_QPM),
         controls: None,
     };
-    let watch = &mut |_| std::ops::ControlFlow::Continue(());
+    let watch = &mut |_| ControlFlow::Continue(());
     let mut played = match &example {
         None => model.sample(&mut compute, 1, &playing, watch),
         Some(example) => {
@@ -149,7 +181,7 @@ fn read_seed(model: &LatentModel, seed: &SeedSequence) -> Result<Example, Fault>
             let wrong =
                 |detail: String| Fault::field("#/seed_sequence", "a NoteSequence the model can read", detail);
             let sequence =
-                NoteSequence::from_json_value(value.clone()).map_err(|it| wrong(it.to_string()))?;
+                NoteSequence::from_json_value(value.clone().into()).map_err(|it| wrong(it.to_string()))?;
             return model.read(&sequence, Choice::default()).map_err(|it| wrong(it.to_string()));
         }
         SeedSequence::Events(events) => events,

@@ -2,7 +2,7 @@
 
 use partita_score::NoteSequence;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::Fault;
 
@@ -41,7 +41,7 @@ pub enum SeedSequence {
     /// ends, -2 where nothing happens. Of drums: a list of pitches. What is missing at the end is silence.
     Events(Vec<SeedEvent>),
     /// A `NoteSequence` as JSON, as note-seq and magenta-js write it.
-    Notes(Value),
+    Notes(Map<String, Value>),
 }
 
 /// What happens at a sixteenth.

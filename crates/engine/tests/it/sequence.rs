@@ -1,47 +1,61 @@
 //! Bars from a MusicVAE in one call, and the description of that call.
 
-use partita_engine::sequence::{SequenceRequest, Sequences};
-use partita_engine::store::Store;
-use partita_engine::{Cache, Code, Config};
+use partita_engine::sequence::{SequenceReply, SequenceRequest, Sequences};
+use partita_engine::{Code, Config, Fault};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 #[expect(clippy::needless_pass_by_value, reason = "values are written where they are used")]
-fn request(value: Value) -> Result<SequenceRequest, partita_engine::Fault> {
+fn request(value: Value) -> Result<SequenceRequest, Fault> {
     SequenceRequest::from_json(&value)
 }
 
-async fn sequences(folder: &std::path::Path) -> Sequences {
-    let mut config = Config::default();
-    config.storage.data_dir = folder.to_owned();
-    Sequences::new(Store::of(&config), Cache::open(&config).await.expect("a cache in memory"))
+/// With a runtime for its cache.
+struct Calls {
+    sequences: Sequences,
+    runtime: Runtime,
+    _folder: tempfile::TempDir,
 }
 
-#[tokio::test]
-async fn the_same_call_comes_from_the_cache_with_the_same_notes() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let sequences = sequences(folder.path()).await;
+impl Calls {
+    fn new() -> Calls {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = Config::default();
+        config.storage.data_dir = folder.path().to_owned();
+        let runtime = Runtime::new().expect("a runtime");
+        let sequences = runtime.block_on(Sequences::open(&config)).expect("a cache in memory");
+        Calls { sequences, runtime, _folder: folder }
+    }
+
+    fn generate(&self, request: &SequenceRequest, seed: u64) -> Result<SequenceReply, Fault> {
+        self.sequences.generate(request, seed, self.runtime.handle())
+    }
+}
+
+#[test]
+fn the_same_call_comes_from_the_cache_with_the_same_notes() {
+    let calls = Calls::new();
     let asked =
         request(json!({ "model": "melody-2bar", "seed_sequence": [60, -2, 62, -2, 64, -1], "seed": 4 }))
             .expect("a good request");
-    let first = sequences.generate(&asked, 0).await.expect("bars");
-    let second = sequences.generate(&asked, 0).await.expect("bars");
+    let first = calls.generate(&asked, 0).expect("bars");
+    let second = calls.generate(&asked, 0).expect("bars");
     assert_eq!((first.hit, second.hit), (false, true));
     assert_eq!((&first.sequence, &first.z), (&second.sequence, &second.z));
-    assert_eq!(sequences.counts(), (1, 1));
+    assert_eq!(calls.sequences.counts(), (1, 1));
     let other = SequenceRequest { seed: Some(5), ..asked };
-    assert!(!sequences.generate(&other, 0).await.expect("bars").hit);
+    assert!(!calls.generate(&other, 0).expect("bars").hit);
     let told = first.to_json();
     assert!(told["notes"].is_array() && told["cache"] == "miss" && told["seed"] == 4);
 }
 
-#[tokio::test]
-async fn events_of_every_kind_are_taken_and_what_is_wrong_is_pointed_at() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let sequences = sequences(folder.path()).await;
+#[test]
+fn events_of_every_kind_are_taken_and_what_is_wrong_is_pointed_at() {
+    let calls = Calls::new();
     // As small clients send it: pitches far below the piano are moved by octaves.
     for good in [json!({}), json!({ "seed_sequence": [0, 1, 2, 3] }), json!({ "seed_sequence": [127, -1] })] {
         let asked = request(good).expect("a good request");
-        let reply = sequences.generate(&asked, 7).await.expect("bars");
+        let reply = calls.generate(&asked, 7).expect("bars");
         assert_eq!(reply.seed, 7);
     }
     let mut events = vec![60; 33];
@@ -53,7 +67,7 @@ async fn events_of_every_kind_are_taken_and_what_is_wrong_is_pointed_at() {
         (json!({ "model": "melody-3bar" }), Code::UnknownModel, "#/model"),
     ] {
         let asked = request(wrong.clone()).expect("it has the right shape");
-        let fault = sequences.generate(&asked, 1).await.expect_err("it cannot be played");
+        let fault = calls.generate(&asked, 1).expect_err("it cannot be played");
         assert_eq!((fault.code, fault.errors[0].pointer.as_str()), (code, expected), "{wrong}: {fault}");
     }
 }

@@ -2,10 +2,12 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use partita_engine::store::{Error as StoreError, Event, Store, Watch, catalogue};
+use partita_engine::Config;
+use partita_engine::store::{Error as StoreError, Event, Hub, Installed, Store, Watch, catalogue};
 
 use crate::error::{Error, Kind, Result};
 use crate::output::write_stderr;
@@ -29,9 +31,27 @@ impl Place {
     /// # Errors
     /// A configuration that is wrong.
     pub fn store(&self) -> Result<Store> {
+        Ok(Store::of(&*self.settings()?))
+    }
+
+    /// The model `name` of the store; where the configuration says so, it is fetched first.
+    ///
+    /// # Errors
+    /// As [`Store::find`] and [`Store::pull`].
+    pub fn find(&self, session: &Session, name: &str) -> Result<Installed> {
+        let config = self.settings()?;
+        let store = Store::of(&config);
+        if !config.models.auto_pull {
+            return Ok(store.find(name)?);
+        }
+        let hub = Hub::from_env(|name| std::env::var_os(name))?;
+        Ok(watched(session, |watch| store.find_or_pull(name, &hub, watch))?)
+    }
+
+    fn settings(&self) -> Result<Arc<Config>> {
         let (config, data_dir) = (self.config.clone(), self.data_dir.clone());
         let settings = Settings { config, set: vec![], data_dir, queue: None };
-        Ok(Store::of(&settings.live(vec![])?.get()))
+        Ok(settings.live(vec![])?.get())
     }
 }
 

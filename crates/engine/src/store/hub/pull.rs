@@ -6,9 +6,28 @@ use super::remote::{Remote, ask};
 use super::{Hub, Pulled, State};
 use crate::store::commit::Commit;
 use crate::store::partial::{self, Ready, Slot};
-use crate::store::{Error, Installed, Model, Result, Source, Store, StoredFile, Watch, disk, layout};
+use crate::store::{
+    Error, Installed, Model, Result, Source, Store, StoredFile, Watch, catalogue, disk, layout,
+};
 
 impl Store {
+    /// The model `name`; one of the catalogue that is not there is fetched first, and its licence accepted: for those
+    /// whose configuration says so (`models.auto_pull`).
+    ///
+    /// Blocks; not for threads that run async code.
+    ///
+    /// # Errors
+    /// As [`Store::find`] and [`Store::pull`].
+    pub fn find_or_pull(&self, name: &str, hub: &Hub, watch: &mut Watch<'_>) -> Result<Installed> {
+        match self.find(name) {
+            Err(Error::NotInstalled { .. }) => {}
+            found => return found,
+        }
+        let model = catalogue::find(name)?;
+        self.accept(&model.licence, watch)?;
+        Ok(self.pull(model, hub, watch)?.model)
+    }
+
     /// Fetches a model, or brings it up to date. Its licence must have been accepted.
     ///
     /// Files that are there under any name are not fetched again, and what an earlier pull has left is gone on with.
