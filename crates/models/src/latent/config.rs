@@ -66,7 +66,8 @@ macro_rules! bundled {
     };
 }
 
-const BUNDLED: &[Bundled] = bundled!["melody-2bar", "drums-2bar", "groove-humanize", "groove-tap"];
+// A constant would be in the program as often as it is used.
+static BUNDLED: &[Bundled] = bundled!["melody-2bar", "drums-2bar", "groove-humanize", "groove-tap"];
 
 impl LatentModel {
     /// Names of the models inside the program.
