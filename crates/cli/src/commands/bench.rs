@@ -96,7 +96,7 @@ pub enum Command {
     Vae {
         /// cat-mel_2bar_big, cat-mel_2bar_small or groovae_2bar_humanize
         #[arg(long, default_value = "cat-mel_2bar_big")]
-        model: String,
+        size: String,
         /// Pieces decoded together
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
         batch: u16,
@@ -157,11 +157,11 @@ pub fn run(command: &Command, session: &Session) -> Result<()> {
             );
             session.answer(&json!(report), &text, false)
         }
-        Command::Vae { ref model, batch, precision, runs } => {
+        Command::Vae { ref size, batch, precision, runs } => {
             let (batch, runs) = (usize::from(batch), usize::from(runs));
-            let bench = VaeBench { model: model.clone(), batch, precision, threads, runs };
+            let bench = VaeBench { model: size.clone(), batch, precision, threads, runs };
             // Every other field was checked above.
-            let report = vae(&bench).map_err(|error| Error::usage("model", error))?;
+            let report = vae(&bench).map_err(|error| Error::usage("size", error))?;
             let megabytes = |bytes: u64| round(bytes as f64 / 1e6, 0);
             let text = format!(
                 "{:.1} ms for {batch} x {} steps, {:.1} ms to encode them again\n\

@@ -28,10 +28,10 @@ pub struct Options {
     #[arg(long, value_parser = options::seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// From the drums that go best with the rhythm (0) to any that do (1)
-    #[arg(long, default_value_t = 0.3, value_parser = options::spread, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.5, value_parser = options::spread, allow_negative_numbers = true)]
     spread: f64,
     /// Boldness, [0, 4]: 0 hits what is likelier hit than not
-    #[arg(long, default_value_t = 0.3, value_parser = options::any_temperature, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1.0, value_parser = options::any_temperature, allow_negative_numbers = true)]
     temperature: f64,
     #[command(flatten)]
     place: Place,

@@ -141,6 +141,14 @@ fn humanizing_with_a_groove_model_keeps_every_note() {
 }
 
 #[test]
+fn the_speed_of_a_published_size_is_measured() {
+    let place = Place::new();
+    let told = place.ok("bench vae --size groovae_2bar_humanize --runs 1 --json").json();
+    assert!(told["decode_ms"].as_f64().expect("a number") > 0.0);
+    assert_eq!(place.run("bench vae --size nothing").code(), 2);
+}
+
+#[test]
 fn a_part_gets_drums_that_follow_it() {
     let place = Place::new();
     melody(&place, "bass.mid", 4, &[40, 40, 43, 45]);
