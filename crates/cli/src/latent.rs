@@ -101,10 +101,11 @@ impl Drawing {
     /// Chords that the model does not know.
     pub fn settings(&self, model: &LatentModel, heard: Option<f64>, usual: f64) -> Result<Settings> {
         let symbols: Vec<&str> = self.chords.iter().flat_map(|text| text.split_whitespace()).collect();
-        let controls = match symbols.is_empty() && heard.is_some() {
+        let controls = if symbols.is_empty() && heard.is_some() {
             // The chords of the input, if it has some.
-            true => None,
-            false => model.chord_controls(&symbols).map_err(|error| Error::usage("chords", error))?,
+            None
+        } else {
+            model.chord_controls(&symbols).map_err(|error| Error::usage("chords", error))?
         };
         Ok(Settings {
             seed: self.seed.unwrap_or_else(options::random_seed),
@@ -280,12 +281,8 @@ pub fn finish(told: Told<'_>) -> Result<()> {
             let _ = writeln!(text, "{name:>8}  {}", line(&piece.sequence));
         }
     }
-    if !session.quiet {
-        for file in &files {
-            let _ = writeln!(text, "wrote  {file}");
-        }
-        let _ = writeln!(text, "model  {}\nseed   {seed}\nagain  {command}", model.name());
-    }
+    let facts = [("model", model.name()), ("seed", &seed.to_string())];
+    text += &report::ending(session, &files, &facts, &command);
     session.remark(&format!("milliseconds {}", clock.to_json()));
     session.answer(&object, &text, has_stdout)
 }

@@ -19,6 +19,7 @@ mod report;
 mod session;
 mod settings;
 mod takes;
+mod training;
 
 use std::process::ExitCode;
 

@@ -46,6 +46,23 @@ pub fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
+/// The end of an answer: the files, what else there is to know, and the command that makes it again. Nothing with
+/// `--quiet`.
+pub fn ending(session: &Session, files: &[String], facts: &[(&str, &str)], command: &CommandLine) -> String {
+    let mut text = String::new();
+    if session.quiet {
+        return text;
+    }
+    for file in files {
+        let _ = writeln!(text, "wrote  {file}");
+    }
+    for (name, fact) in facts {
+        let _ = writeln!(text, "{name:6} {fact}");
+    }
+    let _ = writeln!(text, "again  {command}");
+    text
+}
+
 /// Text from elsewhere without what a terminal would obey.
 pub fn tame(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

@@ -23,7 +23,7 @@ pub struct Session {
     /// Say more
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// Folder with model.json and model.safetensors instead of the weights inside the program
+    /// Another model than the usual one inside the program: its folder or file, or the name of an installed one
     #[arg(long, global = true, value_name = "DIR", env = "PARTITA_MODEL", hide_env_values = true)]
     pub model: Option<PathBuf>,
 }

@@ -72,12 +72,7 @@ pub fn finish(played: Played) -> Result<()> {
             let _ = writeln!(text, "{}", report::grid(session, pattern));
         }
     }
-    if !session.quiet {
-        for file in &files {
-            let _ = writeln!(text, "wrote  {file}");
-        }
-        let _ = writeln!(text, "seed   {seed}\nagain  {command}");
-    }
+    text += &report::ending(session, &files, &[("seed", &seed.to_string())], &command);
     let tokens: usize = takes.iter().map(Take::tokens).sum();
     let nats: f64 = takes.iter().map(|take| take.nats).sum();
     session.remark(&format!("{tokens} tokens, {nats:.1} nats, milliseconds {timing}"));

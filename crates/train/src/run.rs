@@ -89,8 +89,8 @@ pub enum Error {
     OtherSettings(PathBuf),
     #[error("the checkpoint in {} was made with other data; use another folder or the same data", .0.display())]
     OtherData(PathBuf),
-    #[error("data must have performances in its {0} split, got none")]
-    EmptySplit(&'static str),
+    #[error("data must have {needs} in its {split} split, got none")]
+    EmptySplit { needs: &'static str, split: &'static str },
     #[error("the loss is not a number at step {0}; lower the learning rate")]
     Diverged(u32),
 }
@@ -125,7 +125,7 @@ pub fn train(
     };
     for split in [Split::Train, Split::Validation] {
         if groove.split(split).all(|clip| clip.hits.is_empty()) {
-            return Err(Error::EmptySplit(split.name()));
+            return Err(Error::EmptySplit { needs: "performances", split: split.name() });
         }
     }
     let sampler = Sampler::new(groove, Split::Train, settings.shape.context);

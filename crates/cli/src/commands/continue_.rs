@@ -45,8 +45,8 @@ pub struct Options {
 }
 
 pub fn run(options: &Options, session: &Session) -> Result<()> {
-    if continue_rnn::is_asked_for(session) {
-        return continue_rnn::run(options, session);
+    if let Some(asked) = continue_rnn::asked_for(session) {
+        return continue_rnn::run(options, session, asked);
     }
     let mut clock = Clock::start();
     let compute = model::compute()?;

@@ -15,27 +15,21 @@ use super::continue_::Options;
 use crate::deliver::{Input, Sound};
 use crate::error::{Error, Kind, Result};
 use crate::options::LaneList;
-use crate::report::CommandLine;
+use crate::report::{self, CommandLine};
 use crate::session::{Clock, Session};
 use crate::{cancel, latent, model, options, progress};
 
-/// Whether `--model` names an event RNN.
-pub fn is_asked_for(session: &Session) -> bool {
-    session.model.as_deref().is_some_and(|path| named(path).is_some())
-}
-
-/// The bundle that a name or a file is called after.
-fn named(path: &Path) -> Option<&'static str> {
+/// The bundle that `--model` names, if it names one, and where it is said to be.
+pub fn asked_for(session: &Session) -> Option<(&'static str, &Path)> {
+    let path = session.model.as_deref()?;
     let name = path.file_name()?.to_string_lossy();
     // Not by extension: names have dots of their own.
     let stem = name.strip_suffix(".mag").unwrap_or(&name);
-    Bundle::find(stem).ok().map(|bundle| bundle.id)
+    Some((Bundle::find(stem).ok()?.id, path))
 }
 
-pub fn run(options: &Options, session: &Session) -> Result<()> {
+pub fn run(options: &Options, session: &Session, (name, path): (&str, &Path)) -> Result<()> {
     let mut clock = Clock::start();
-    let path = session.model.as_deref().expect("the caller has asked");
-    let name = named(path).expect("the caller has asked");
     refuse(options)?;
     let input = Input::read(&options.input)?;
     let rnn = if path.exists() {
@@ -113,12 +107,8 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
             let _ = writeln!(text, "{:>8}  {}", index + 1, latent::line(notes));
         }
     }
-    if !session.quiet {
-        for file in &files {
-            let _ = writeln!(text, "wrote  {file}");
-        }
-        let _ = writeln!(text, "model  {}\nseed   {seed}\nagain  {command}", rnn.bundle().id);
-    }
+    let facts = [("model", rnn.bundle().id), ("seed", &seed.to_string())];
+    text += &report::ending(session, &files, &facts, &command);
     session.remark(&format!("milliseconds {}", clock.to_json()));
     session.answer(&object, &text, has_stdout)
 }

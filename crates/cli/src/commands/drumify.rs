@@ -86,12 +86,8 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     if !session.quiet || (files.is_empty() && !has_stdout) {
         let _ = writeln!(text, "{}", report::grid(session, &drums));
     }
-    if !session.quiet {
-        for file in &files {
-            let _ = writeln!(text, "wrote  {file}");
-        }
-        let _ = writeln!(text, "model  {}\nseed   {seed}\nagain  {command}", model.name());
-    }
+    let facts = [("model", model.name()), ("seed", &seed.to_string())];
+    text += &report::ending(session, &files, &facts, &command);
     session.remark(&format!("milliseconds {}", clock.to_json()));
     session.answer(&object, &text, has_stdout)
 }

@@ -89,12 +89,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     if !session.quiet || (files.is_empty() && !has_stdout) {
         let _ = writeln!(text, "{}", report::grid(session, &shown));
     }
-    if !session.quiet {
-        for file in &files {
-            let _ = writeln!(text, "wrote  {file}");
-        }
-        let _ = writeln!(text, "again  {command}");
-    }
+    text += &report::ending(session, &files, &[], &command);
     session.remark(&format!("milliseconds {}", clock.to_json()));
     session.answer(&object, &text, has_stdout)
 }

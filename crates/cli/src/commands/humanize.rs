@@ -147,11 +147,8 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     if !session.quiet {
         let hits = report::count(touches.len(), "hit");
         let _ = writeln!(text, "{hits} moved by {moved_ms} ms and {moved_velocity} velocity on average");
-        for file in &files {
-            let _ = writeln!(text, "wrote  {file}");
-        }
-        let _ = writeln!(text, "seed   {seed}\nagain  {command}");
     }
+    text += &report::ending(session, &files, &[("seed", &seed.to_string())], &command);
     session.remark(&format!("milliseconds {}", clock.to_json()));
     session.answer(&object, &text, has_stdout)
 }

@@ -1,6 +1,7 @@
 //! `interpolate`: the way from one piece to another.
 
 use clap::{Args, ValueEnum};
+use partita_models::latent::Made;
 use partita_models::music_vae::latent::Blend;
 use serde_json::json;
 
@@ -66,10 +67,9 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let count = if options.each { options.steps } else { 1 };
     let mut delivery = options.files.plan(count, Sound::Acoustic, session.json)?;
     let way = (options.steps, options.blend.blend());
-    let played = latent::watched(session, |watch| {
+    let Made { places, pieces: played } = latent::watched(session, |watch| {
         model.interpolate(&mut compute, [&ends[0], &ends[1]], way, &settings.playing(), watch)
     })?;
-    let places = model.encode(&mut compute, &ends)?;
     clock.lap("generate");
     let part = |step: usize| round(step as f64 / (options.steps - 1) as f64 * 100.0, 1);
     let names: Vec<String> = (0..played.len()).map(|step| format!("{} %", part(step))).collect();

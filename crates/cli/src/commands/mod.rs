@@ -38,7 +38,7 @@ use self::train_vae::Vae;
 use crate::error::Result;
 use crate::session::Session;
 
-/// Drums on your own machine: generated, continued, filled in, humanized, rendered, served.
+/// Music on your own machine: drums, melodies and sound, generated, varied, humanized, rendered, served.
 #[derive(Parser, Debug)]
 #[command(name = "partita", version, max_term_width = 100, propagate_version = true)]
 // Without a command the answer is one line, whatever the environment says.

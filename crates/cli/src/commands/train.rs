@@ -4,15 +4,15 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indicatif::ProgressBar;
-use partita_score::picture::{Line, LineChart, line_chart};
+use partita_score::picture::Line;
 use partita_train::{Groove, Point, Settings, Shape, checkpoint};
 use serde_json::json;
 
 use crate::error::{Error, Kind, Result};
-use crate::report::{self, CommandLine};
+use crate::report::CommandLine;
 use crate::session::{Clock, Session};
-use crate::{cancel, model, options, progress};
+use crate::training::{self, CURVE};
+use crate::{cancel, model, options};
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -59,9 +59,6 @@ pub struct Options {
     #[arg(long)]
     resume: bool,
 }
-
-/// The picture of the loss, in the folder of the weights.
-const CURVE: &str = "loss.png";
 
 impl Options {
     fn settings(&self, styles: usize) -> Result<Settings> {
@@ -161,27 +158,18 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let fail = |error: partita_train::Error| Error::new(Kind::Failed, "out", error);
     let earlier = checkpoint::load(&options.out).map_err(|error| fail(error.into()))?;
     if options.resume && earlier.is_none() {
-        let message = format!("out must hold a checkpoint to resume, got {}", options.out.display());
-        return Err(Error::new(Kind::NotFound, "out", message));
+        return Err(training::nothing_to_resume(&options.out));
     }
     let mut points: Vec<Point> = earlier.map_or(Vec::new(), |state| state.points);
     let first = points.last().map_or(0, |point| point.step);
-    if first > 0 && !session.quiet {
-        crate::output::write_stderr(&format!("going on at step {first} of {}\n", settings.steps))?;
-    }
-    cancel::listen();
-    let bar = progress::bar(
-        session,
-        u64::from(settings.steps),
-        "{bar:24} {pos}/{len}  {msg}  {elapsed} gone, {eta} to go",
-    );
-    bar.set_position(u64::from(first));
-    bar.reset_eta();
+    let bar = training::bar(session, first, settings.steps)?;
     let mut problem = None;
     let trained = partita_train::train(&groove, settings, &options.out, threads, path, |step| {
         if let Some(point) = step.validated {
             points.push(point);
-            tell_point(session, &bar, point);
+            let Point { step, train, validation } = point;
+            let line = format!("step {step}: {train:.4} nats a token, validation {validation:.4} nats a hit");
+            training::log(session, &bar, &line);
             problem = draw(&options.out, &points).err();
         }
         let last =
@@ -197,24 +185,11 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     }
     let command = options.command();
     if cancel::requested() && state.step < settings.steps {
-        let saved = points.last().map_or(0, |point| point.step);
-        let message = if saved == 0 {
-            format!(
-                "interrupted at step {} before the first checkpoint; start again with: {command}",
-                state.step
-            )
-        } else {
-            format!(
-                "interrupted at step {}; the checkpoint is that of step {saved}; go on with: {command}",
-                state.step
-            )
-        };
-        return Err(Error { kind: Kind::Interrupted, field: None, message });
+        let saved = points.last().map(|point| point.step);
+        return Err(training::interrupted(state.step, saved, &command));
     }
     clock.lap("train");
     draw(&options.out, &points)?;
-    let files = ["model.json", "model.safetensors", "checkpoint.safetensors", CURVE];
-    let files = files.map(|name| options.out.join(name).display().to_string());
     let last = points.last().copied();
     let object = json!({
         "command": command.to_string(),
@@ -225,7 +200,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         "styles": groove.styles,
         "split_hash": groove.split_hash,
         "points": points,
-        "files": files,
+        "files": training::files(&options.out),
         "timing_ms": clock.to_json(),
     });
     let out = options.out.display();
@@ -239,35 +214,15 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     session.answer(&object, if session.quiet { "" } else { &text }, false)
 }
 
-/// A line for the log where there is no bar.
-fn tell_point(session: &Session, bar: &ProgressBar, point: Point) {
-    if !bar.is_hidden() || session.quiet {
-        return;
-    }
-    let Point { step, train, validation } = point;
-    let line = format!("step {step}: {train:.4} nats a token, validation {validation:.4} nats a hit\n");
-    drop(crate::output::write_stderr(&line));
-}
-
 /// Draws the loss so far.
 fn draw(folder: &Path, points: &[Point]) -> Result<()> {
     let line = |name: &str, value: fn(&Point) -> f64| Line {
         name: name.into(),
         points: points.iter().map(|point| (f64::from(point.step), value(point))).collect(),
     };
-    let chart = LineChart {
-        title: format!(
-            "Loss after {}",
-            report::count(points.last().map_or(0, |point| point.step as usize), "step")
-        ),
-        x: "step".into(),
-        lines: vec![
-            line("training, nats a token", |point| point.train),
-            line("validation, nats a hit", |point| point.validation),
-        ],
-    };
-    let png = line_chart(&chart).to_png(2.0)?;
-    let (path, beside) = (folder.join(CURVE), folder.join("loss.partial"));
-    let written = std::fs::write(&beside, png).and_then(|()| std::fs::rename(&beside, &path));
-    written.map_err(|e| Error::file("out", "write", &path, &e))
+    let lines = vec![
+        line("training, nats a token", |point| point.train),
+        line("validation, nats a hit", |point| point.validation),
+    ];
+    training::draw(folder, lines)
 }

@@ -4,18 +4,19 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use partita_score::picture::{Line, LineChart, line_chart};
+use partita_score::picture::Line;
 use partita_train::Groove;
 use partita_train::vae::drums::{DrumLoops, Grooves};
 use partita_train::vae::melodies::{self, Melodies};
-use partita_train::vae::{Heard, Source, VaeError, VaePoint, VaeSettings, VaeShape, checkpoint, train_vae};
+use partita_train::vae::{Heard, Source, VaePoint, VaeSettings, VaeShape, checkpoint, train_vae};
 use serde_json::json;
 
 use super::train;
 use crate::error::{Error, Kind, Result};
-use crate::report::{self, CommandLine};
+use crate::report::CommandLine;
 use crate::session::{Clock, Session};
-use crate::{cancel, model, options, progress};
+use crate::training::{self, CURVE};
+use crate::{cancel, model, options};
 
 /// Which autoencoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +89,6 @@ pub struct Options {
     #[arg(long)]
     resume: bool,
 }
-
-/// The picture of the loss, in the folder of the weights.
-const CURVE: &str = "loss.png";
 
 impl Options {
     fn settings(&self, vae: Vae) -> Result<VaeSettings> {
@@ -195,32 +193,19 @@ pub fn run(vae: Vae, options: &Options, session: &Session) -> Result<()> {
     let data = Data::load(vae, &options.data)?;
     let source = data.source(vae);
     clock.lap("load");
-    let fail = |error: VaeError| Error::new(Kind::Failed, "out", error);
+    let fail = |error: partita_train::Error| Error::new(Kind::Failed, "out", error);
     let earlier = checkpoint::load(&options.out).map_err(|error| fail(error.into()))?;
     if options.resume && earlier.is_none() {
-        let message = format!("out must hold a checkpoint to resume, got {}", options.out.display());
-        return Err(Error::new(Kind::NotFound, "out", message));
+        return Err(training::nothing_to_resume(&options.out));
     }
     let mut points: Vec<VaePoint> = earlier.map_or(Vec::new(), |state| state.points);
     let first = points.last().map_or(0, |point| point.step);
-    if first > 0 && !session.quiet {
-        crate::output::write_stderr(&format!("going on at step {first} of {}\n", settings.steps))?;
-    }
-    cancel::listen();
-    let bar = progress::bar(
-        session,
-        u64::from(settings.steps),
-        "{bar:24} {pos}/{len}  {msg}  {elapsed} gone, {eta} to go",
-    );
-    bar.set_position(u64::from(first));
-    bar.reset_eta();
+    let bar = training::bar(session, first, settings.steps)?;
     let mut problem = None;
     let trained = train_vae(source.as_ref(), settings, &options.out, threads, path, |step| {
         if let Some(point) = step.validated {
             points.push(point);
-            if bar.is_hidden() && !session.quiet {
-                drop(crate::output::write_stderr(&tell(point)));
-            }
+            training::log(session, &bar, &tell(point));
             problem = draw(&options.out, &points).err();
         }
         let last = points.last().map_or(String::new(), |p| format!(", validation {:.2}", p.validation));
@@ -236,22 +221,11 @@ pub fn run(vae: Vae, options: &Options, session: &Session) -> Result<()> {
     }
     let command = options.command(vae, &settings);
     if cancel::requested() && state.step < settings.steps {
-        let message = match points.last() {
-            None => format!(
-                "interrupted at step {} before the first checkpoint; start again with: {command}",
-                state.step
-            ),
-            Some(point) => format!(
-                "interrupted at step {}; the checkpoint is that of step {}; go on with: {command}",
-                state.step, point.step
-            ),
-        };
-        return Err(Error { kind: Kind::Interrupted, field: None, message });
+        let saved = points.last().map(|point| point.step);
+        return Err(training::interrupted(state.step, saved, &command));
     }
     clock.lap("train");
     draw(&options.out, &points)?;
-    let files = ["model.json", "model.safetensors", "checkpoint.safetensors", CURVE];
-    let files = files.map(|name| options.out.join(name).display().to_string());
     let last = points.last().copied();
     let object = json!({
         "command": command.to_string(),
@@ -260,7 +234,7 @@ pub fn run(vae: Vae, options: &Options, session: &Session) -> Result<()> {
         "parameters": state.weights.values.len(),
         "split_hash": state.split_hash,
         "points": points,
-        "files": files,
+        "files": training::files(&options.out),
         "timing_ms": clock.to_json(),
     });
     let out = options.out.display();
@@ -286,7 +260,7 @@ fn tell(point: VaePoint) -> String {
     let VaePoint { step, train, validation, reconstruction, divergence, accuracy } = point;
     format!(
         "step {step}: {train:.3} nats a window, validation {validation:.3} (reconstruction {reconstruction:.3}, \
-         code {divergence:.3}), {:.1} % comes back\n",
+         code {divergence:.3}), {:.1} % comes back",
         100.0 * accuracy
     )
 }
@@ -297,19 +271,9 @@ fn draw(folder: &Path, points: &[VaePoint]) -> Result<()> {
         name: name.into(),
         points: points.iter().map(|point| (f64::from(point.step), value(point))).collect(),
     };
-    let chart = LineChart {
-        title: format!(
-            "Loss after {}",
-            report::count(points.last().map_or(0, |point| point.step as usize), "step")
-        ),
-        x: "step".into(),
-        lines: vec![
-            line("training, nats a window", |point| point.train),
-            line("validation, nats a window", |point| point.validation),
-        ],
-    };
-    let png = line_chart(&chart).to_png(2.0)?;
-    let (path, beside) = (folder.join(CURVE), folder.join("loss.partial"));
-    let written = std::fs::write(&beside, png).and_then(|()| std::fs::rename(&beside, &path));
-    written.map_err(|e| Error::file("out", "write", &path, &e))
+    let lines = vec![
+        line("training, nats a window", |point| point.train),
+        line("validation, nats a window", |point| point.validation),
+    ];
+    training::draw(folder, lines)
 }

@@ -1,7 +1,7 @@
 //! `vary`: pieces near a given one.
 
 use clap::Args;
-use partita_models::latent::Vary;
+use partita_models::latent::{Made, Vary};
 use serde_json::json;
 
 use super::Place;
@@ -52,10 +52,9 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     clock.lap("load");
     let mut delivery = options.files.plan(options.variations, Sound::Acoustic, session.json)?;
     let vary = Vary { amount: options.amount, count: options.variations, toward: &toward, away: &away };
-    let played = latent::watched(session, |watch| {
+    let Made { places, pieces: played } = latent::watched(session, |watch| {
         model.vary(&mut compute, &example, &vary, &settings.playing(), watch)
     })?;
-    let place = model.encode(&mut compute, std::slice::from_ref(&example))?;
     clock.lap("generate");
     let names: Vec<String> = (1..=played.len()).map(|number| number.to_string()).collect();
     latent::write(&mut delivery, &played, &names, None)?;
@@ -74,7 +73,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         "amount": options.amount,
         "bar": example.bar,
         "examples": example.of,
-        "input": latent::place(&place[0]),
+        "input": latent::place(&places[0]),
     });
     let (played, seed) = (&played[..], settings.seed);
     latent::finish(Told { session, model: &model, seed, played, names, more, command, delivery, clock })

@@ -166,7 +166,7 @@ fn play(model: &LatentModel, request: &SequenceRequest, seed: u64) -> Result<Seq
         None => model.sample(&mut compute, 1, &playing, watch),
         Some(example) => {
             let vary = Vary { amount: request.amount, count: 1, toward: &[], away: &[] };
-            model.vary(&mut compute, example, &vary, &playing, watch)
+            model.vary(&mut compute, example, &vary, &playing, watch).map(|made| made.pieces)
         }
     }
     .map_err(|error| fault(&error))?;

@@ -19,4 +19,4 @@ pub use error::Error;
 pub use format::Format;
 pub use groove::Feel;
 pub use model::{Choice, Example, LatentModel, Played, Playing, Watch};
-pub use verbs::Vary;
+pub use verbs::{Made, Vary};

@@ -5,12 +5,21 @@ use partita_nn::Rng;
 
 use super::model::{Example, LatentModel, Played, Playing, Watch};
 use super::{Error, Format};
+use crate::music_vae::Posterior;
 use crate::music_vae::latent::{self, Blend};
 
 /// Streams of a seed from here on draw points; those below draw steps.
 const POINTS: u64 = 1 << 32;
 /// Pieces of one call.
 const MOST: usize = 256;
+
+/// Pieces, and where the music lies that they were made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    /// Of the two ends, or of the piece that was varied.
+    pub places: Vec<Posterior>,
+    pub pieces: Vec<Played>,
+}
 
 /// How a piece is varied.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,7 +60,7 @@ impl LatentModel {
         (steps, blend): (usize, Blend),
         playing: &Playing<'_>,
         watch: Watch<'_>,
-    ) -> Result<Vec<Played>, Error> {
+    ) -> Result<Made, Error> {
         check_count("steps", steps, 2)?;
         if from.controls != to.controls
             && matches!(self.format(), Format::Melody { .. })
@@ -59,10 +68,10 @@ impl LatentModel {
         {
             return Err(Error::range("chords", "the same in both pieces", "two progressions"));
         }
-        let ends = self.encode(compute, &[from.clone(), to.clone()])?;
-        let points = latent::interpolate(&ends[0].mu, &ends[1].mu, steps, blend)?;
+        let places = self.encode(compute, &[from.clone(), to.clone()])?;
+        let points = latent::interpolate(&places[0].mu, &places[1].mu, steps, blend)?;
         let own = Playing { controls: playing.controls.or(from.controls.as_deref()), ..playing.clone() };
-        self.decode(compute, points, &own, watch)
+        Ok(Made { pieces: self.decode(compute, points, &own, watch)?, places })
     }
 
     /// Variations of a piece: its point moved towards points of the prior, or by what sets examples apart.
@@ -77,14 +86,15 @@ impl LatentModel {
         vary: &Vary<'_>,
         playing: &Playing<'_>,
         watch: Watch<'_>,
-    ) -> Result<Vec<Played>, Error> {
+    ) -> Result<Made, Error> {
         check_count("variations", vary.count, 1)?;
         let directed = !vary.toward.is_empty() || !vary.away.is_empty();
         let (range, shown) = if directed { (-10.0..=10.0, "[-10, 10]") } else { (0.0..=1.0, "[0, 1]") };
         if !range.contains(&vary.amount) {
             return Err(Error::range("amount", format!("in {shown}"), vary.amount));
         }
-        let mu = self.encode(compute, std::slice::from_ref(example))?.remove(0).mu;
+        let places = self.encode(compute, std::slice::from_ref(example))?;
+        let mu = &places[0].mu;
         let points = if directed {
             let mut means = Vec::new();
             for side in [vary.toward, vary.away] {
@@ -97,14 +107,14 @@ impl LatentModel {
                 });
             }
             let direction = latent::attribute(&means[..1], &means[1..])?;
-            vec![latent::shift(&mu, &direction, vary.amount as f32)?; vary.count]
+            vec![latent::shift(mu, &direction, vary.amount as f32)?; vary.count]
         } else {
             let anywhere = self.random_points(vary.count, playing.seed);
-            let moved = anywhere.iter().map(|far| latent::between(&mu, far, vary.amount, Blend::Spherical));
+            let moved = anywhere.iter().map(|far| latent::between(mu, far, vary.amount, Blend::Spherical));
             moved.collect::<Result<_, _>>()?
         };
         let own = Playing { controls: playing.controls.or(example.controls.as_deref()), ..playing.clone() };
-        self.decode(compute, points, &own, watch)
+        Ok(Made { pieces: self.decode(compute, points, &own, watch)?, places })
     }
 
     fn random_points(&self, count: usize, seed: u64) -> Vec<Vec<f32>> {

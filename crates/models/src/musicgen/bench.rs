@@ -74,7 +74,8 @@ fn published(size: &str) -> Result<(usize, usize, usize), Error> {
     }
 }
 
-fn config(size: &str) -> Result<Config, Error> {
+/// MusicGen of a published size.
+pub(super) fn config(size: &str) -> Result<Config, Error> {
     let (layers, width, heads) = published(size)?;
     Ok(Config {
         model_type: "musicgen".into(),

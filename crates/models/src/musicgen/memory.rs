@@ -49,29 +49,10 @@ pub fn clip_bytes(config: &Config, kv: KvPrecision) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::musicgen::codec::CodecConfig;
-    use crate::musicgen::{LmConfig, TextConfig};
 
     #[test]
     fn a_clip_of_the_small_model_takes_about_200_megabytes() {
-        let config = Config {
-            model_type: "musicgen".into(),
-            text_encoder: TextConfig::t5_base(),
-            audio_encoder: CodecConfig::encodec_32khz(),
-            decoder: LmConfig {
-                vocab_size: 2048,
-                hidden_size: 1024,
-                num_hidden_layers: 24,
-                num_attention_heads: 16,
-                ffn_dim: 4096,
-                num_codebooks: 4,
-                audio_channels: 1,
-                activation_function: "gelu".into(),
-                scale_embedding: false,
-            },
-            chroma_length: 235,
-            num_chroma: 12,
-        };
+        let config = crate::musicgen::bench::config("small").unwrap();
         let bytes = clip_bytes(&config, KvPrecision::Int8);
         assert!((150_000_000..220_000_000).contains(&bytes), "{bytes}");
         // A value takes four bytes instead of one, and needs no scale.

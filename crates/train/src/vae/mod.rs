@@ -19,6 +19,6 @@ pub use checkpoint::VaeConfig;
 pub use head::{Choice, DRUMS, Groove as GrooveLoss};
 pub use layers::Sparse;
 pub use net::{Pass, Sums, Target, VaeGradients, VaeNet, Window};
-pub use run::{VaeError, VaePoint, VaeProgress, VaeSettings, train_vae};
+pub use run::{VaePoint, VaeProgress, VaeSettings, train_vae};
 pub use source::{STEPS, Source};
 pub use weights::{Head, Heard, VaeShape, VaeWeights};

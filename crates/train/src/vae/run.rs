@@ -1,7 +1,7 @@
 //! The training loop: batches, schedules, clipping, validation, checkpoints.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use partita_kernels::train::{AdamW, adamw, add, squared_norm};
@@ -14,6 +14,7 @@ use super::net::{Pass, Sums, Target, VaeGradients, VaeNet, Window};
 use super::source::Source;
 use super::weights::{Head, Heard, VaeShape, VaeWeights};
 use crate::groove::Split;
+use crate::run::Error;
 
 /// What to train and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -190,21 +191,8 @@ pub struct VaeProgress {
     pub validated: Option<VaePoint>,
 }
 
-/// Why a run cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum VaeError {
-    #[error(transparent)]
-    Checkpoint(#[from] crate::checkpoint::Error),
-    #[error("the checkpoint in {} was made with other settings; use another folder or the same settings", .0.display())]
-    OtherSettings(PathBuf),
-    #[error("the checkpoint in {} was made with other data; use another folder or the same data", .0.display())]
-    OtherData(PathBuf),
-    #[error("data must have two bars of common time in its {0} split, got none")]
-    EmptySplit(&'static str),
-    #[error("the loss is not a number at step {0}; lower the learning rate")]
-    Diverged(u32),
-}
-
+/// What a split must have.
+const WINDOWS: &str = "two bars of common time";
 /// Windows a thread takes at a time: enough for fast products, few enough for memory.
 const SHARD: usize = 128;
 /// Validation windows measured during training; whole splits are measured afterwards.
@@ -216,7 +204,7 @@ const VALIDATION_WINDOWS: usize = 768;
 /// The same settings, data and number of threads give the same weights, also across a stop and a resume.
 ///
 /// # Errors
-/// See [`VaeError`]; the folder then holds the last checkpoint.
+/// See [`Error`]; the folder then holds the last checkpoint.
 pub fn train_vae(
     source: &dyn Source,
     settings: VaeSettings,
@@ -224,23 +212,23 @@ pub fn train_vae(
     threads: usize,
     path: partita_kernels::Path,
     mut report: impl FnMut(VaeProgress) -> ControlFlow<()>,
-) -> Result<State, VaeError> {
+) -> Result<State, Error> {
     let mut state = match checkpoint::load(folder)? {
         Some(state) if state.settings != settings => {
-            return Err(VaeError::OtherSettings(folder.to_path_buf()));
+            return Err(Error::OtherSettings(folder.to_path_buf()));
         }
         Some(state) if state.split_hash != source.split_hash() => {
-            return Err(VaeError::OtherData(folder.to_path_buf()));
+            return Err(Error::OtherData(folder.to_path_buf()));
         }
         Some(state) => state,
         None => State::new(settings, source.split_hash()),
     };
     if source.windows(Split::Train).is_empty() {
-        return Err(VaeError::EmptySplit(Split::Train.name()));
+        return Err(Error::EmptySplit { needs: WINDOWS, split: Split::Train.name() });
     }
     let validation = source.windows(Split::Validation);
     if validation.is_empty() {
-        return Err(VaeError::EmptySplit(Split::Validation.name()));
+        return Err(Error::EmptySplit { needs: WINDOWS, split: Split::Validation.name() });
     }
     let every = validation.len().div_ceil(VALIDATION_WINDOWS);
     let validation: Vec<Window> = validation.into_iter().step_by(every).collect();
@@ -254,7 +242,7 @@ pub fn train_vae(
         let batch = workers.gradients(&state.weights, &windows, &settings.pass(step));
         let norm = workers.norm() / batch.windows as f64;
         if !(batch.cost.is_finite() && norm.is_finite()) {
-            return Err(VaeError::Diverged(step));
+            return Err(Error::Diverged(step));
         }
         let scale = (f64::from(settings.clip) / norm.max(1e-12)).min(1.0) / batch.windows as f64;
         update(&mut state, workers.sum(), scale as f32, step, path);

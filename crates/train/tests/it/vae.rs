@@ -10,8 +10,7 @@ use partita_train::vae::drums::{DrumLoops, Grooves};
 use partita_train::vae::evaluate::{humanizing, invented, reconstruction};
 use partita_train::vae::melodies::Melodies;
 use partita_train::vae::{
-    Head, Heard, Pass, Source, Sparse, Target, VaeError, VaeNet, VaeSettings, VaeShape, VaeWeights, Window,
-    train_vae,
+    Head, Heard, Pass, Source, Sparse, Target, VaeNet, VaeSettings, VaeShape, VaeWeights, Window, train_vae,
 };
 use serde_json::Value;
 
@@ -212,7 +211,7 @@ fn a_run_of_an_autoencoder_moves_every_parameter_and_resumes_to_the_same_weights
 
         let other = VaeSettings { beta: 0.3, ..settings };
         let result = train_vae(source, other, parts.path(), 1, path(), |_| ControlFlow::Continue(()));
-        assert!(matches!(result, Err(VaeError::OtherSettings(_))));
+        assert!(matches!(result, Err(partita_train::Error::OtherSettings(_))));
     }
 }
 
