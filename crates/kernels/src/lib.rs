@@ -36,7 +36,7 @@ pub use dispatch::Path;
 pub use error::Error;
 pub use kv::{KvCache, KvPrecision};
 pub use lstm::lstm_cell;
-pub use math::{elu, erf, exp, gelu, gelu_new, ln, sigmoid, tanh};
+pub use math::{elu, erf, exp, exp_minus, gelu, gelu_new, ln, sigmoid, sin, tanh};
 pub use math::{elu_slice, exp_slice, gelu_new_slice, gelu_slice, sigmoid_slice, tanh_slice};
 pub use matmul::{After, Compute};
 pub use matrix::{Matrix, Order, Precision};

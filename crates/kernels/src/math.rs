@@ -120,6 +120,35 @@ pub fn ln(x: f64) -> f64 {
     exponent as f64 * std::f64::consts::LN_2 + 2.0 * argument * series
 }
 
+/// `e^-x` for `x` in `[0, 10]`.
+pub fn exp_minus(x: f64) -> f64 {
+    let small = -x / 64.0;
+    let (mut term, mut sum) = (1.0, 1.0);
+    for n in 1..14 {
+        term *= small / f64::from(n);
+        sum += term;
+    }
+    (0..6).fold(sum, |power, _| power * power)
+}
+
+/// Sine of an angle below a million, to about 1e-10.
+pub fn sin(angle: f64) -> f64 {
+    let turns = angle / std::f64::consts::TAU;
+    let mut turns = turns - (turns + 0.5).floor();
+    // To a quarter wave.
+    if turns.abs() > 0.25 {
+        turns = 0.5_f64.copysign(turns) - turns;
+    }
+    let x = turns * std::f64::consts::TAU;
+    let square = x * x;
+    let (mut term, mut sum) = (x, x);
+    for n in 1..11 {
+        term *= -square / f64::from(2 * n * (2 * n + 1));
+        sum += term;
+    }
+    sum
+}
+
 macro_rules! slices {
     ($($(#[$meta:meta])* $name:ident = $function:ident;)*) => {
         $(multiversion! {

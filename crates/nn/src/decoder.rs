@@ -29,6 +29,20 @@ pub struct SequenceId {
     generation: u64,
 }
 
+/// What a sequence reads at a position: a token, and rows of the table of features.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    pub token: u32,
+    /// Each in `0..F`; their rows are added to the token's.
+    pub features: &'a [u32],
+}
+
+impl From<u32> for Input<'_> {
+    fn from(token: u32) -> Self {
+        Input { token, features: &[] }
+    }
+}
+
 /// Scores `[rows, V]`, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logits {
@@ -97,13 +111,14 @@ struct Part<'a> {
     rows: &'a [Row],
     slots: &'a mut [Slot],
     memories: &'a mut [Memory],
+    features: &'a [u32],
 }
 
 impl Part<'_> {
     fn run(&mut self, gpt: &Gpt) {
         let Crew { compute, buffers, logits } = &mut *self.crew;
         let vocab = gpt.config.vocab;
-        let hidden = forward(gpt, compute, self.memories, self.rows, buffers, &mut None);
+        let hidden = forward(gpt, compute, self.memories, self.rows, self.features, buffers, &mut None);
         logits.resize(self.rows.len() * vocab, 0.0);
         compute.matmul(&gpt.head, hidden, After::Store, logits);
         for (row, logits) in self.rows.iter().zip(logits.chunks_exact(vocab)) {
@@ -227,10 +242,13 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`step`](Self::step); the sequence is then unchanged.
-    pub fn prefill(&mut self, sequence: SequenceId, tokens: &[u32]) -> Result<()> {
+    pub fn prefill<'a, I>(&mut self, sequence: SequenceId, inputs: &[I]) -> Result<()>
+    where
+        I: Into<Input<'a>> + Copy,
+    {
         let slot = self.find(sequence)?;
-        self.check_tokens(slot, tokens)?;
-        self.run(slot, tokens, None, &mut None);
+        self.check_inputs(slot, inputs)?;
+        self.run(slot, inputs, None, &mut None);
         Ok(())
     }
 
@@ -239,11 +257,14 @@ impl Decoder {
     /// # Errors
     /// [`Error::UnknownSequence`], [`Error::RepeatedSequence`], [`Error::Token`] out of range,
     /// [`Error::ContextFull`]; all sequences are then unchanged.
-    pub fn step(&mut self, tokens: &[(SequenceId, u32)]) -> Result<Logits> {
-        self.advance(tokens)?;
+    pub fn step<'a, I>(&mut self, inputs: &[(SequenceId, I)]) -> Result<Logits>
+    where
+        I: Into<Input<'a>> + Copy,
+    {
+        self.advance(inputs)?;
         let vocab = self.gpt.config.vocab;
-        let mut values = Vec::with_capacity(tokens.len() * vocab);
-        for (sequence, _) in tokens {
+        let mut values = Vec::with_capacity(inputs.len() * vocab);
+        for (sequence, _) in inputs {
             values.extend_from_slice(&self.slots[sequence.slot].last);
         }
         Ok(Logits { vocab, values })
@@ -253,12 +274,15 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`step`](Self::step).
-    pub fn advance(&mut self, tokens: &[(SequenceId, u32)]) -> Result<()> {
-        let mut rows = Vec::with_capacity(tokens.len());
-        for &(sequence, token) in tokens {
+    pub fn advance<'a, I>(&mut self, inputs: &[(SequenceId, I)]) -> Result<()>
+    where
+        I: Into<Input<'a>> + Copy,
+    {
+        let (mut rows, mut features) = (Vec::with_capacity(inputs.len()), Vec::new());
+        for &(sequence, input) in inputs {
             let slot = self.find(sequence)?;
-            self.check_tokens(slot, &[token])?;
-            rows.push(Row { slot, token, position: self.slots[slot].position });
+            self.check_inputs(slot, &[input])?;
+            rows.push(row(slot, self.slots[slot].position, input, &mut features));
         }
         rows.sort_unstable_by_key(|row| row.slot);
         if rows.windows(2).any(|pair| pair[0].slot == pair[1].slot) {
@@ -267,18 +291,19 @@ impl Decoder {
         let threads = self.compute.pool().threads();
         let cached = self.gpt.bytes_per_step() <= WEIGHTS_APART;
         if threads > 1 && cached && rows.len() >= ROWS_APART * threads {
-            self.advance_apart(&mut rows, threads);
+            self.advance_apart(&mut rows, &features, threads);
         } else if !rows.is_empty() {
-            self.advance_together(&rows);
+            self.advance_together(&rows, &features);
         }
         Ok(())
     }
 
     /// All threads share each product.
-    fn advance_together(&mut self, rows: &[Row]) {
+    fn advance_together(&mut self, rows: &[Row], features: &[u32]) {
         let gpt = &*self.gpt;
         let vocab = gpt.config.vocab;
-        let hidden = forward(gpt, &mut self.compute, &mut self.memories, rows, &mut self.buffers, &mut None);
+        let (memories, buffers) = (&mut self.memories, &mut self.buffers);
+        let hidden = forward(gpt, &mut self.compute, memories, rows, features, buffers, &mut None);
         self.picked.resize(rows.len() * vocab, 0.0);
         self.compute.matmul(&gpt.head, hidden, After::Store, &mut self.picked);
         for (row, logits) in rows.iter().zip(self.picked.chunks_exact(vocab)) {
@@ -287,7 +312,7 @@ impl Decoder {
     }
 
     /// Each thread takes some of the rows, which are in the order of their slots.
-    fn advance_apart(&mut self, rows: &mut [Row], threads: usize) {
+    fn advance_apart(&mut self, rows: &mut [Row], features: &[u32], threads: usize) {
         let path = self.compute.path();
         while self.crews.len() < threads {
             // No threads of its own: it runs inside a task.
@@ -315,7 +340,7 @@ impl Decoder {
             let (my_slots, other_slots) = slots.split_at_mut(end - first);
             let (my_memories, other_memories) = memories.split_at_mut(end - first);
             mine.iter_mut().for_each(|row| row.slot -= first);
-            parts.push(Part { crew, rows: mine, slots: my_slots, memories: my_memories });
+            parts.push(Part { crew, rows: mine, slots: my_slots, memories: my_memories, features });
             (rows, slots, memories, first) = (other_rows, other_slots, other_memories, end);
         }
         self.compute
@@ -327,35 +352,49 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`step`](Self::step).
-    pub fn forward_all(&mut self, added: Option<&[f32]>, tokens: &[u32]) -> Result<Logits> {
-        self.forward_whole(added, tokens, None)
+    pub fn forward_all<'a, I>(&mut self, added: Option<&[f32]>, inputs: &[I]) -> Result<Logits>
+    where
+        I: Into<Input<'a>> + Copy,
+    {
+        self.forward_whole(added, inputs, None)
     }
 
     /// [`forward_all`](Self::forward_all), recording hidden states (and attention) in `tap`.
     ///
     /// # Errors
     /// As [`step`](Self::step).
-    pub fn forward_tapped(&mut self, added: Option<&[f32]>, tokens: &[u32], tap: &mut Tap) -> Result<Logits> {
-        self.forward_whole(added, tokens, Some(tap))
-    }
-
-    fn forward_whole(
+    pub fn forward_tapped<'a, I>(
         &mut self,
         added: Option<&[f32]>,
-        tokens: &[u32],
+        inputs: &[I],
+        tap: &mut Tap,
+    ) -> Result<Logits>
+    where
+        I: Into<Input<'a>> + Copy,
+    {
+        self.forward_whole(added, inputs, Some(tap))
+    }
+
+    fn forward_whole<'a, I>(
+        &mut self,
+        added: Option<&[f32]>,
+        inputs: &[I],
         mut tap: Option<&mut Tap>,
-    ) -> Result<Logits> {
+    ) -> Result<Logits>
+    where
+        I: Into<Input<'a>> + Copy,
+    {
         let sequence = self.join(added);
-        let result = self.check_tokens(sequence.slot, tokens).map(|()| {
+        let result = self.check_inputs(sequence.slot, inputs).map(|()| {
             let config = &self.gpt.config;
             if let Some(tap) = &mut tap {
                 tap.hidden = vec![Vec::new(); config.layers + 1];
-                let len = if tap.wants_attention { tokens.len() } else { 0 };
+                let len = if tap.wants_attention { inputs.len() } else { 0 };
                 tap.attention =
                     vec![vec![0.0; config.heads * len * len]; if len > 0 { config.layers } else { 0 }];
             }
-            let mut logits = Logits { vocab: config.vocab, values: vec![0.0; tokens.len() * config.vocab] };
-            self.run(sequence.slot, tokens, Some(&mut logits.values), &mut tap);
+            let mut logits = Logits { vocab: config.vocab, values: vec![0.0; inputs.len() * config.vocab] };
+            self.run(sequence.slot, inputs, Some(&mut logits.values), &mut tap);
             logits
         });
         self.leave(sequence);
@@ -363,20 +402,26 @@ impl Decoder {
     }
 
     /// Runs checked tokens through, with logits for all of them or for the last.
-    fn run(&mut self, slot: usize, tokens: &[u32], all: Option<&mut [f32]>, tap: &mut Option<&mut Tap>) {
+    fn run<'a, I>(&mut self, slot: usize, inputs: &[I], all: Option<&mut [f32]>, tap: &mut Option<&mut Tap>)
+    where
+        I: Into<Input<'a>> + Copy,
+    {
         let gpt = &*self.gpt;
         let (width, vocab) = (gpt.config.width, gpt.config.vocab);
         let mut all = all.map(|values| values.chunks_mut(PREFILL_ROWS * vocab));
-        let chunks = tokens.chunks(PREFILL_ROWS);
+        let chunks = inputs.chunks(PREFILL_ROWS);
+        let mut features = Vec::new();
         let last_chunk = chunks.len().saturating_sub(1);
         for (index, chunk) in chunks.enumerate() {
             let first = self.slots[slot].position;
+            features.clear();
             let rows: Vec<Row> = chunk
                 .iter()
                 .enumerate()
-                .map(|(at, &token)| Row { slot, token, position: first + at })
+                .map(|(at, &input)| row(slot, first + at, input, &mut features))
                 .collect();
-            let hidden = forward(gpt, &mut self.compute, &mut self.memories, &rows, &mut self.buffers, tap);
+            let (memories, buffers) = (&mut self.memories, &mut self.buffers);
+            let hidden = forward(gpt, &mut self.compute, memories, &rows, &features, buffers, tap);
             let entry = &mut self.slots[slot];
             entry.position += chunk.len();
             if let Some(values) = all.as_mut().and_then(Iterator::next) {
@@ -397,15 +442,32 @@ impl Decoder {
         }
     }
 
-    fn check_tokens(&self, slot: usize, tokens: &[u32]) -> Result<()> {
+    fn check_inputs<'a, I>(&self, slot: usize, inputs: &[I]) -> Result<()>
+    where
+        I: Into<Input<'a>> + Copy,
+    {
         let config = &self.gpt.config;
-        let got = self.slots[slot].position + tokens.len();
+        let got = self.slots[slot].position + inputs.len();
         if got > config.context {
             return Err(Error::ContextFull { context: config.context, got });
         }
-        match tokens.iter().find(|&&token| token as usize >= config.vocab) {
-            Some(&got) => Err(Error::Token { vocab: config.vocab, got }),
-            None => Ok(()),
+        for &input in inputs {
+            let Input { token, features } = input.into();
+            if token as usize >= config.vocab {
+                return Err(Error::Token { vocab: config.vocab, got: token });
+            }
+            if let Some(&got) = features.iter().find(|&&feature| feature as usize >= config.features) {
+                return Err(Error::Feature { features: config.features, got });
+            }
         }
+        Ok(())
     }
+}
+
+/// The row of an input; its features go to the end of `features`.
+fn row<'a>(slot: usize, position: usize, input: impl Into<Input<'a>>, features: &mut Vec<u32>) -> Row {
+    let input = input.into();
+    let start = features.len();
+    features.extend_from_slice(input.features);
+    Row { slot, token: input.token, position, features: (start, features.len()) }
 }

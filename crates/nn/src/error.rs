@@ -28,6 +28,8 @@ pub enum Error {
     ConfigJson(#[from] serde_json::Error),
     #[error("config {field} must be {allowed}, got {got}")]
     Config { field: &'static str, allowed: String, got: String },
+    #[error("feature must be in 0..{features}, got {got}")]
+    Feature { features: usize, got: u32 },
     #[error("token must be in 0..{vocab}, got {got}")]
     Token { vocab: usize, got: u32 },
     #[error("style must be in 0..{styles}, got {got}")]

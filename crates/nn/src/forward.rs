@@ -6,7 +6,7 @@
 
 use partita_kernels::{After, Compute, KvCache, layer_norm};
 
-use crate::gpt::{Activation, Gpt, Norm};
+use crate::gpt::{Activation, Gpt, Norm, Positions};
 use crate::tap::Tap;
 
 /// Attention below this many multiplications stays on the calling thread.
@@ -21,6 +21,8 @@ pub(crate) struct Row {
     pub slot: usize,
     pub token: u32,
     pub position: usize,
+    /// First and past the last of its features, in those of the pass.
+    pub features: (usize, usize),
 }
 
 /// What a pass needs of a sequence.
@@ -52,18 +54,19 @@ impl Buffers {
     }
 }
 
-/// Runs `rows` through all layers, appends to the caches, and returns the normalised hidden states
+/// Runs `rows` through all layers, `features` beside them, appends to the caches, and returns the normalised hidden states
 /// `[rows, D]`. Rows of one sequence are in order and follow its cache.
 pub(crate) fn forward<'b>(
     gpt: &Gpt,
     compute: &mut Compute,
     memories: &mut [Memory],
     rows: &[Row],
+    features: &[u32],
     buffers: &'b mut Buffers,
     tap: &mut Option<&mut Tap>,
 ) -> &'b [f32] {
     buffers.resize(rows.len(), gpt);
-    embed(gpt, memories, rows, &mut buffers.x);
+    embed(gpt, memories, rows, features, &mut buffers.x);
     let activation = match gpt.config.activation {
         Activation::GeluNew => After::GeluNew,
         Activation::Gelu => After::Gelu,
@@ -72,6 +75,7 @@ pub(crate) fn forward<'b>(
         record(tap, index, &buffers.x);
         normalize(gpt, compute, &layer.norm_1, &buffers.x, &mut buffers.normed);
         compute.matmul(&layer.attention, &buffers.normed, After::Store, &mut buffers.qkv);
+        turn(gpt, rows, &mut buffers.qkv);
         attend(gpt, compute, memories, rows, index, buffers, tap);
         compute.matmul(&layer.attention_out, &buffers.attended, After::Add, &mut buffers.x);
         normalize(gpt, compute, &layer.norm_2, &buffers.x, &mut buffers.normed);
@@ -83,17 +87,33 @@ pub(crate) fn forward<'b>(
     &buffers.normed
 }
 
-fn embed(gpt: &Gpt, memories: &[Memory], rows: &[Row], x: &mut [f32]) {
+fn embed(gpt: &Gpt, memories: &[Memory], rows: &[Row], features: &[u32], x: &mut [f32]) {
     let width = gpt.config.width;
     for (row, x) in rows.iter().zip(x.chunks_exact_mut(width)) {
         let token = &gpt.tokens[row.token as usize * width..][..width];
-        let position = &gpt.positions[row.position * width..][..width];
-        for ((x, token), position) in x.iter_mut().zip(token).zip(position) {
-            *x = token + position;
+        x.copy_from_slice(token);
+        if let Positions::Learned(positions) = &gpt.positions {
+            add(x, &positions[row.position * width..][..width]);
         }
-        for (x, added) in x.iter_mut().zip(&memories[row.slot].added) {
-            *x += added;
+        for &feature in &features[row.features.0..row.features.1] {
+            add(x, &gpt.features[feature as usize * width..][..width]);
         }
+        add(x, &memories[row.slot].added);
+    }
+}
+
+fn add(x: &mut [f32], y: &[f32]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += y;
+    }
+}
+
+/// Turns queries and keys to their positions.
+fn turn(gpt: &Gpt, rows: &[Row], qkv: &mut [f32]) {
+    let Positions::Rotary(rotary) = &gpt.positions else { return };
+    let width = gpt.config.width;
+    for (row, qkv) in rows.iter().zip(qkv.chunks_exact_mut(3 * width)) {
+        rotary.turn(row.position, &mut qkv[..2 * width]);
     }
 }
 

@@ -1,11 +1,14 @@
 //! GPT-2: configuration and weights in the published layout.
 //!
 //! ```text
-//! x = wte[token] + wpe[position] + added
+//! x = wte[token] + wpe[position] + added + the sum of features[row]
 //! each layer:  x += c_proj(attention(c_attn(ln_1(x))))
 //!              x += c_proj(activation(c_fc(ln_2(x))))
 //! logits = head(ln_f(x))
 //! ```
+//! With rotary positions (`rotary.rs`) there is no `wpe`. Features are rows of one more table, as many at each token
+//! as the caller likes: what it knows of that place besides the token.
+//!
 //! The pass itself is in `forward.rs`, sequences and batches in `decoder.rs`.
 //!
 //! Source: GPT-2 (Radford et al. 2019), section 2.3.
@@ -13,7 +16,11 @@
 use partita_kernels::{KvCache, Matrix, Order, Precision};
 use serde::Deserialize;
 
+use crate::rotary::Rotary;
 use crate::{Error, Result, Rng, Tensors};
+
+/// The tensor of the features, which the published layout does not have.
+const FEATURES: &str = "features.weight";
 
 /// The non-linearity of the feed-forward layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +50,10 @@ pub struct GptConfig {
     pub activation: Activation,
     /// Whether the output layer shares its weights with the token embedding.
     pub tied_head: bool,
+    /// Rotary positions instead of learned ones; heads then have an even size.
+    pub rotary: bool,
+    /// Rows of the table of features, 0 for none.
+    pub features: usize,
 }
 
 /// The keys of a published `config.json` that matter here; others are ignored.
@@ -93,6 +104,8 @@ impl GptConfig {
             epsilon: default_epsilon(),
             activation: Activation::GeluNew,
             tied_head: true,
+            rotary: false,
+            features: 0,
         }
     }
 
@@ -130,6 +143,8 @@ impl GptConfig {
             epsilon: published.layer_norm_epsilon,
             activation,
             tied_head: published.tie_word_embeddings,
+            rotary: false,
+            features: 0,
         };
         config.check()?;
         Ok(config)
@@ -157,6 +172,14 @@ impl GptConfig {
             let allowed = format!("a divisor of width {}, with heads of at most 1024", self.width);
             return Err(Error::Config { field: "heads", allowed, got: self.heads.to_string() });
         }
+        if self.features > 1 << 20 {
+            let allowed = format!("in 0..={}", 1 << 20);
+            return Err(Error::Config { field: "features", allowed, got: self.features.to_string() });
+        }
+        if self.rotary && !self.head_size().is_multiple_of(2) {
+            let allowed = "such that heads have an even size, for rotary positions".to_owned();
+            return Err(Error::Config { field: "heads", allowed, got: self.heads.to_string() });
+        }
         if !(self.epsilon >= 0.0 && self.epsilon < 1.0) {
             let (allowed, got) = ("in [0, 1)".to_owned(), self.epsilon.to_string());
             return Err(Error::Config { field: "epsilon", allowed, got });
@@ -174,7 +197,8 @@ impl GptConfig {
         let (d, inner) = (self.width, self.inner);
         let layer = 4 * d * d + 2 * d * inner + 9 * d + inner;
         let head = if self.tied_head { 0 } else { self.vocab * d };
-        (self.vocab + self.context) * d + self.layers * layer + 2 * d + head
+        let positions = if self.rotary { 0 } else { self.context };
+        (self.vocab + positions + self.features) * d + self.layers * layer + 2 * d + head
     }
 }
 
@@ -182,6 +206,13 @@ impl GptConfig {
 pub(crate) struct Norm {
     pub scale: Vec<f32>,
     pub shift: Vec<f32>,
+}
+
+/// How the network knows where a token is.
+pub(crate) enum Positions {
+    /// `[context, D]`
+    Learned(Vec<f32>),
+    Rotary(Rotary),
 }
 
 pub(crate) struct Layer {
@@ -199,8 +230,9 @@ pub struct Gpt {
     pub(crate) config: GptConfig,
     /// `[V, D]`
     pub(crate) tokens: Vec<f32>,
-    /// `[context, D]`
-    pub(crate) positions: Vec<f32>,
+    pub(crate) positions: Positions,
+    /// `[F, D]`
+    pub(crate) features: Vec<f32>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) norm: Norm,
     pub(crate) head: Matrix,
@@ -221,7 +253,11 @@ impl Gpt {
     pub fn load(tensors: &Tensors, config: GptConfig, precision: Precision) -> Result<Gpt> {
         let prefix = if tensors.contains("transformer.wte.weight") { "transformer." } else { "" };
         Gpt::build(config, precision, |name, shape| {
-            let name = if name == "lm_head.weight" { name.to_owned() } else { format!("{prefix}{name}") };
+            let name = if matches!(name, "lm_head.weight" | FEATURES) {
+                name.to_owned()
+            } else {
+                format!("{prefix}{name}")
+            };
             tensors.f32(&name, shape)
         })
     }
@@ -256,7 +292,15 @@ impl Gpt {
         config.check()?;
         let (width, inner) = (config.width, config.inner);
         let tokens = tensor("wte.weight", &[config.vocab, width])?;
-        let positions = tensor("wpe.weight", &[config.context, width])?;
+        let positions = if config.rotary {
+            Positions::Rotary(Rotary::new(config.context, config.head_size()))
+        } else {
+            Positions::Learned(tensor("wpe.weight", &[config.context, width])?)
+        };
+        let features = match config.features {
+            0 => Vec::new(),
+            rows => tensor(FEATURES, &[rows, width])?,
+        };
         let mut layers = Vec::with_capacity(config.layers);
         for index in 0..config.layers {
             let mut norm = |name: &str| -> Result<Norm> {
@@ -289,7 +333,7 @@ impl Gpt {
         let head =
             Matrix::pack(untied.as_ref().unwrap_or(&tokens), config.vocab, width, Order::OutIn, precision)
                 .map_err(|source| Error::Tensor { name: "lm_head.weight".to_owned(), source })?;
-        Ok(Gpt { config, tokens, positions, layers, norm, head })
+        Ok(Gpt { config, tokens, positions, features, layers, norm, head })
     }
 
     /// The sizes.

@@ -8,15 +8,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use partita_models::drums::DrumsConfig;
-use partita_tokens::drums::VOCAB;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::groove::Groove;
 use crate::parameters::{Parameters, Tensor};
 use crate::run::{Point, Settings};
+use crate::source::Source;
 
 /// Everything a run is at one step.
 pub struct State {
@@ -26,7 +24,7 @@ pub struct State {
     pub(crate) second: Vec<f32>,
     pub step: u32,
     pub points: Vec<Point>,
-    /// Hash of the data set and its split; see [`Groove::split_hash`].
+    /// Hash of the data set and its split; see [`Source::split_hash`].
     pub split_hash: String,
 }
 
@@ -63,41 +61,11 @@ impl State {
     }
 }
 
-/// The configuration of a drummer of these sizes.
-pub fn drums_config(parameters: &Parameters, groove: &Groove) -> DrumsConfig {
-    let shape = parameters.shape;
-    debug_assert_eq!(shape.vocab, VOCAB as usize);
-    DrumsConfig {
-        family: DrumsConfig::FAMILY.into(),
-        tokens: DrumsConfig::TOKENS.into(),
-        vocab: shape.vocab,
-        context: shape.context,
-        width: shape.width,
-        layers: shape.layers,
-        heads: shape.heads,
-        styles: groove.styles.clone(),
-        tempos: (0..groove.styles.len()).map(|style| median_tempo(groove, style)).collect(),
-        sha256: String::new(),
-        version: None,
-        licence: None,
-    }
-}
-
-fn median_tempo(groove: &Groove, style: usize) -> f64 {
-    let clips = |fills: bool| groove.clips.iter().filter(move |c| c.style == style && (fills || !c.fill));
-    let mut tempos: Vec<f64> = clips(false).map(|clip| clip.tempo).collect();
-    if tempos.is_empty() {
-        tempos = clips(true).map(|clip| clip.tempo).collect();
-    }
-    tempos.sort_by(f64::total_cmp);
-    tempos.get(tempos.len() / 2).copied().unwrap_or(100.0)
-}
-
 /// Writes the checkpoint of `state` into `folder`, which is made if need be.
 ///
 /// # Errors
 /// [`Error::File`] if a file cannot be written; the old checkpoint then still stands.
-pub fn save(folder: &Path, state: &State, groove: &Groove) -> Result<(), Error> {
+pub fn save(folder: &Path, state: &State, source: &dyn Source) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(|source| Error::File {
         verb: "make",
         path: folder.into(),
@@ -105,7 +73,7 @@ pub fn save(folder: &Path, state: &State, groove: &Groove) -> Result<(), Error> 
     })?;
     let file = StateFile {
         settings: state.settings,
-        split_hash: groove.split_hash.clone(),
+        split_hash: source.split_hash().to_owned(),
         step: state.step,
         points: state.points.clone(),
     };
@@ -114,25 +82,26 @@ pub fn save(folder: &Path, state: &State, groove: &Groove) -> Result<(), Error> 
         [("weights.", &state.parameters.values), ("first.", &state.first), ("second.", &state.second)];
     let best = state.points.iter().map(|point| point.validation).fold(f64::INFINITY, f64::min);
     if state.points.last().is_none_or(|last| last.validation <= best) {
-        write_model(folder, &state.parameters, &drums_config(&state.parameters, groove), Float::F16)?;
+        source.write_model(folder, &state.parameters)?;
     }
     write(&folder.join(CHECKPOINT), &serialize(&state.parameters.tensors, &parts, Float::F32, Some(metadata)))
 }
 
-/// Writes `model.safetensors` and `model.json`, the form in which a model ships.
+/// Writes `model.safetensors` and `model.json`, the form in which a model ships; `config` gets the checksum of the
+/// weights.
 ///
 /// # Errors
 /// [`Error::File`] if a file cannot be written.
-pub fn write_model(
+pub fn write_model<C: Serialize>(
     folder: &Path,
     parameters: &Parameters,
-    config: &DrumsConfig,
+    config: impl FnOnce(String) -> C,
     float: Float,
 ) -> Result<(), Error> {
     let bytes = serialize(&parameters.tensors, &[("", &parameters.values)], float, None);
     let sha256 = hash(&bytes);
     write(&folder.join("model.safetensors"), &bytes)?;
-    write(&folder.join("model.json"), json(&DrumsConfig { sha256, ..config.clone() }).as_bytes())
+    write(&folder.join("model.json"), json(&config(sha256)).as_bytes())
 }
 
 /// The checkpoint in `folder`, or `None` if there is none.

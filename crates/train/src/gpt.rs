@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use partita_kernels::Path;
 use partita_kernels::train::{self as k, Mat, MatMut, matmul};
-
-use partita_tokens::drums::Token;
+use partita_nn::Rotary;
 
 use crate::parameters::{LayerRanges, Parameters, Shape};
 
@@ -18,18 +17,28 @@ pub struct Example {
     pub targets: Vec<u32>,
     /// `[L]` weight of each prediction in the loss.
     pub weights: Vec<f32>,
+    /// Ignored by a network without styles.
     pub style: u32,
+    /// `[L, k]` rows of features of each input, k the same for all; empty for none.
+    pub features: Vec<u32>,
 }
 
 impl Example {
     /// A sequence in which every token predicts the next one; `weights: [L]` for `ids: [L + 1]`.
     pub fn next_tokens(ids: &[u32], weights: Vec<f32>, style: u32) -> Example {
         let length = ids.len() - 1;
-        Example { inputs: ids[..length].to_vec(), targets: ids[1..].to_vec(), weights, style }
+        Example {
+            inputs: ids[..length].to_vec(),
+            targets: ids[1..].to_vec(),
+            weights,
+            style,
+            features: vec![],
+        }
     }
 
     /// The first `length` tokens.
     pub fn cut(mut self, length: usize) -> Example {
+        self.features.truncate(length * self.features_each());
         self.inputs.truncate(length);
         self.targets.truncate(length);
         self.weights.truncate(length);
@@ -41,10 +50,15 @@ impl Example {
         self.inputs.len()
     }
 
-    /// Hits that count in the loss: each has one offset.
-    pub fn hits(&self) -> usize {
-        let is_offset = |id: &u32| matches!(Token::from_id(*id), Some(Token::Offset(_)));
-        self.targets.iter().zip(&self.weights).filter(|(id, weight)| **weight > 0.0 && is_offset(id)).count()
+    /// Rows of features at an input, k.
+    fn features_each(&self) -> usize {
+        self.features.len() / self.inputs.len().max(1)
+    }
+
+    /// Rows of features of input `pos`.
+    fn features_at(&self, pos: usize) -> &[u32] {
+        let each = self.features_each();
+        &self.features[pos * each..][..each]
     }
 }
 
@@ -82,6 +96,7 @@ struct Saved {
 pub struct Gpt {
     path: Path,
     shape: Shape,
+    rotary: Option<Rotary>,
     saved: Vec<Saved>,
     /// Residual stream after the last layer, its norm, and logits.
     x: Vec<f32>,
@@ -156,6 +171,7 @@ impl Gpt {
         Gpt {
             path,
             shape,
+            rotary: shape.rotary.then(|| Rotary::new(shape.context, shape.width / shape.heads)),
             saved: (0..shape.layers).map(|_| Saved::default()).collect(),
             x: vec![],
             stats: vec![],
@@ -235,6 +251,7 @@ impl Gpt {
             );
             let (w, b) = weights(&layer.qkv);
             linear(path, &mut saved.qkv, &saved.normed1, w, b, n);
+            turn(self.rotary.as_ref(), &mut saved.qkv, width, rows, Rotary::turn);
             resize(&mut saved.attended, n * width);
             for span in &rows.spans {
                 attend(path, self.shape, span, &saved.qkv, &mut saved.attended, &mut self.scores);
@@ -278,7 +295,7 @@ impl Gpt {
         );
     }
 
-    /// Token + position + style.
+    /// Token + position + style + features.
     fn embed(&mut self, parameters: &Parameters, examples: &[Example], rows: &Rows) {
         let width = self.shape.width;
         let p = &parameters.values;
@@ -286,13 +303,17 @@ impl Gpt {
         resize(&mut self.x, rows.total * width);
         for (example, span) in examples.iter().zip(&rows.spans) {
             assert!(span.len() <= self.shape.context, "sequence must fit the context");
-            let style = row_of(&parameters.styles, example.style as usize);
             for (pos, row) in self.x[span.start * width..span.end * width].chunks_exact_mut(width).enumerate()
             {
-                let token = row_of(&parameters.tokens, example.inputs[pos] as usize);
-                let position = row_of(&parameters.positions, pos);
-                for (((x, t), p), s) in row.iter_mut().zip(token).zip(position).zip(style) {
-                    *x = t + p + s;
+                row.copy_from_slice(row_of(&parameters.tokens, example.inputs[pos] as usize));
+                if !parameters.positions.is_empty() {
+                    k::add(self.path, row, row_of(&parameters.positions, pos));
+                }
+                if !parameters.styles.is_empty() {
+                    k::add(self.path, row, row_of(&parameters.styles, example.style as usize));
+                }
+                for &feature in example.features_at(pos) {
+                    k::add(self.path, row, row_of(&parameters.features, feature as usize));
                 }
             }
         }
@@ -336,12 +357,16 @@ impl Gpt {
         dropout.apply(path, &mut self.dx, 0);
         for (example, span) in examples.iter().zip(&rows.spans) {
             for (pos, dx) in self.dx[span.start * width..span.end * width].chunks_exact(width).enumerate() {
-                let token = parameters.tokens.start + example.inputs[pos] as usize * width;
-                let position = parameters.positions.start + pos * width;
-                let style = parameters.styles.start + example.style as usize * width;
-                for start in [token, position, style] {
-                    k::add(path, &mut g[start..start + width], dx);
-                }
+                let mut add = |table: &Range<usize>, row: usize| {
+                    if !table.is_empty() {
+                        let start = table.start + row * width;
+                        k::add(path, &mut g[start..start + width], dx);
+                    }
+                };
+                add(&parameters.tokens, example.inputs[pos] as usize);
+                add(&parameters.positions, pos);
+                add(&parameters.styles, example.style as usize);
+                example.features_at(pos).iter().for_each(|&row| add(&parameters.features, row as usize));
             }
         }
     }
@@ -394,6 +419,7 @@ impl Gpt {
             );
         }
         self.normed = dattended;
+        turn(self.rotary.as_ref(), &mut self.wide, width, rows, Rotary::turn_back);
         linear_backward(path, p, &layer.qkv, &saved.normed1, &self.wide, &mut self.branch, n, g);
         norm_backward(path, p, &layer.norm1, &saved.input, &saved.stats1, &self.branch, &mut self.dx, g);
     }
@@ -442,6 +468,21 @@ fn norm_backward(
     // Weight and bias lie next to each other in the flat vector.
     let (dweight, dbias) = g[weight.start..bias.end].split_at_mut(weight.len());
     k::layer_norm_backward(path, x, &p[weight.clone()], stats, dy, dx, dweight, dbias);
+}
+
+/// Turns the queries and keys of `qkv: [N, 3 W]` to their positions, or back.
+fn turn(
+    rotary: Option<&Rotary>,
+    qkv: &mut [f32],
+    width: usize,
+    rows: &Rows,
+    turn: impl Fn(&Rotary, usize, &mut [f32]),
+) {
+    let Some(rotary) = rotary else { return };
+    for span in &rows.spans {
+        let rows = qkv[span.start * 3 * width..span.end * 3 * width].chunks_exact_mut(3 * width);
+        rows.enumerate().for_each(|(pos, row)| turn(rotary, pos, &mut row[..2 * width]));
+    }
 }
 
 /// Rows of one head's queries, keys and values inside `qkv: [N, 3 W]`.
@@ -507,15 +548,22 @@ fn attend_backward(
 mod tests {
     use super::*;
 
-    fn tiny() -> (Parameters, Vec<Example>) {
-        let shape = Shape { vocab: 13, context: 12, styles: 3, width: 32, layers: 2, heads: 2 };
+    /// With styles and learned positions, or with features and rotary ones.
+    fn tiny(rotary: bool) -> (Parameters, Vec<Example>) {
+        let (styles, features) = if rotary { (0, 7) } else { (3, 0) };
+        let shape =
+            Shape { vocab: 13, context: 12, styles, width: 32, layers: 2, heads: 2, rotary, features };
         let mut parameters = Parameters::new(shape, 5);
         // Larger weights than at the start of training, so that every nonlinearity bends.
         for tensor in parameters.tensors.iter().filter(|t| t.decays) {
             parameters.values[tensor.range.clone()].iter_mut().for_each(|x| *x *= 6.0);
         }
         let example = |ids: &[u32], style| {
-            Example::next_tokens(ids, (1..ids.len()).map(|i| [1.0, 0.0, 0.7][i % 3]).collect(), style)
+            let weights = (1..ids.len()).map(|i| [1.0, 0.0, 0.7][i % 3]).collect();
+            let example = Example::next_tokens(ids, weights, style);
+            let each = if rotary { 2 } else { 0 };
+            let features = (0..each * example.length()).map(|i| (i * i % 7) as u32).collect();
+            Example { features, ..example }
         };
         (
             parameters,
@@ -534,8 +582,8 @@ mod tests {
     }
 
     /// Largest difference between the gradient and central differences, over numbers of every tensor.
-    fn check_gradient(dropout: f32) {
-        let (mut parameters, examples) = tiny();
+    fn check_gradient(dropout: f32, rotary: bool) {
+        let (mut parameters, examples) = tiny(rotary);
         let mut net = Gpt::new(parameters.shape, Path::from_env().expect("a path"));
         let mut gradients = Gradients::zeros(&parameters);
         net.accumulate(&parameters, &examples, dropout, 9, &mut gradients);
@@ -564,17 +612,19 @@ mod tests {
 
     #[test]
     fn gradient_equals_finite_differences() {
-        check_gradient(0.0);
+        check_gradient(0.0, false);
+        check_gradient(0.0, true);
     }
 
     #[test]
     fn gradient_equals_finite_differences_under_dropout() {
-        check_gradient(0.3);
+        check_gradient(0.3, false);
+        check_gradient(0.3, true);
     }
 
     #[test]
     fn gradient_of_a_batch_is_the_sum_over_its_examples() {
-        let (parameters, examples) = tiny();
+        let (parameters, examples) = tiny(true);
         let mut net = Gpt::new(parameters.shape, Path::from_env().expect("a path"));
         let mut whole = Gradients::zeros(&parameters);
         net.accumulate(&parameters, &examples, 0.0, 0, &mut whole);

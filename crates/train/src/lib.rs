@@ -6,15 +6,19 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod drums;
 pub mod evaluate;
 pub mod examples;
 mod gpt;
 pub mod groove;
 mod parameters;
 mod run;
+mod source;
 pub mod vae;
 
+pub use drums::DrumSource;
 pub use gpt::{Example, Gpt, Gradients};
 pub use groove::{Groove, Split};
 pub use parameters::{Parameters, Shape};
 pub use run::{Error, Point, Progress, Settings, train};
+pub use source::Source;

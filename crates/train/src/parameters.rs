@@ -5,16 +5,24 @@ use std::ops::Range;
 use partita_nn::Rng;
 use serde::{Deserialize, Serialize};
 
-/// Sizes of the decoder: GPT-2 with a learned vector a style, added to every input embedding.
+/// Sizes of the decoder: GPT-2, with a learned vector a style that is added to every input embedding, and rows of
+/// features that are added where an example says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     pub vocab: usize,
     pub context: usize,
+    /// 0 for a network without styles.
     pub styles: usize,
     /// A multiple of 16 and of `heads`.
     pub width: usize,
     pub layers: usize,
     pub heads: usize,
+    /// Rotary positions instead of learned ones.
+    #[serde(default)]
+    pub rotary: bool,
+    /// Rows of features.
+    #[serde(default)]
+    pub features: usize,
 }
 
 /// One tensor of the checkpoint.
@@ -44,6 +52,7 @@ pub struct Parameters {
     pub(crate) tokens: Range<usize>,
     pub(crate) positions: Range<usize>,
     pub(crate) styles: Range<usize>,
+    pub(crate) features: Range<usize>,
     pub(crate) layers: Vec<LayerRanges>,
     pub(crate) final_norm: [Range<usize>; 2],
 }
@@ -66,6 +75,11 @@ impl Builder {
             decays: shape.len() > 1,
         });
         range
+    }
+
+    /// A table, left out when it has no rows.
+    fn rows(&mut self, name: &str, rows: usize, width: usize) -> Range<usize> {
+        if rows == 0 { self.total..self.total } else { self.tensor(name.into(), &[rows, width]) }
     }
 
     /// TensorFlow's names for a layer: kernel `[in, out]`, bias `[out]`.
@@ -106,11 +120,12 @@ impl Parameters {
 
     /// The layout with every weight zero.
     pub fn zeros(shape: Shape) -> Parameters {
-        let Shape { vocab, context, styles, width, layers, .. } = shape;
+        let Shape { vocab, context, styles, width, layers, rotary, features, .. } = shape;
         let mut b = Builder::default();
         let tokens = b.tensor("transformer.wte.weight".into(), &[vocab, width]);
-        let positions = b.tensor("transformer.wpe.weight".into(), &[context, width]);
-        let style_range = b.tensor("style_embeddings.weight".into(), &[styles, width]);
+        let positions = b.rows("transformer.wpe.weight", if rotary { 0 } else { context }, width);
+        let styles = b.rows("style_embeddings.weight", styles, width);
+        let features = b.rows("features.weight", features, width);
         let layers = (0..layers)
             .map(|i| {
                 let h = format!("transformer.h.{i}");
@@ -131,7 +146,8 @@ impl Parameters {
             tensors: b.tensors,
             tokens,
             positions,
-            styles: style_range,
+            styles,
+            features,
             layers,
             final_norm,
         }

@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use partita_kernels::train::{AdamW, adamw, add, squared_norm};
-use partita_tokens::drums::VOCAB;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, State};
-use crate::examples::{Sampler, covering};
 use crate::gpt::{Example, Gpt, Gradients};
-use crate::groove::{Groove, Split};
 use crate::parameters::{Parameters, Shape};
+use crate::source::Source;
 use partita_nn::Rng;
 
 /// What to train and for how long.
@@ -52,20 +50,13 @@ impl Settings {
     }
 }
 
-impl Shape {
-    /// The shipped drummer's sizes, for a data set of `styles` styles.
-    pub fn drummer(styles: usize) -> Shape {
-        Shape { vocab: VOCAB as usize, context: 768, styles: styles + 1, width: 256, layers: 4, heads: 4 }
-    }
-}
-
 /// One validated point of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     pub step: u32,
     /// Mean training loss in nats a token since the last point.
     pub train: f64,
-    /// Nats a hit on the validation split.
+    /// Nats a unit of the source (a hit, a note) on the validation split.
     pub validation: f64,
 }
 
@@ -108,7 +99,7 @@ const VALIDATION_TOKENS: usize = 60_000;
 /// # Errors
 /// See [`Error`]; the folder then holds the last checkpoint.
 pub fn train(
-    groove: &Groove,
+    source: &dyn Source,
     settings: Settings,
     folder: &Path,
     threads: usize,
@@ -117,25 +108,19 @@ pub fn train(
 ) -> Result<State, Error> {
     let mut state = match checkpoint::load(folder)? {
         Some(state) if state.settings != settings => return Err(Error::OtherSettings(folder.to_path_buf())),
-        Some(state) if state.split_hash != groove.split_hash => {
+        Some(state) if state.split_hash != source.split_hash() => {
             return Err(Error::OtherData(folder.to_path_buf()));
         }
         Some(state) => state,
-        None => State::new(settings, &groove.split_hash),
+        None => State::new(settings, source.split_hash()),
     };
-    for split in [Split::Train, Split::Validation] {
-        if groove.split(split).all(|clip| clip.hits.is_empty()) {
-            return Err(Error::EmptySplit { needs: "performances", split: split.name() });
-        }
-    }
-    let sampler = Sampler::new(groove, Split::Train, settings.shape.context);
-    let validation = thin_out(covering(groove, Split::Validation, settings.shape.context));
+    let validation = thin_out(source.validation());
     let mut workers: Vec<Worker> = (0..threads).map(|_| Worker::new(&state.parameters, path)).collect();
     let (mut nats, mut weight) = (0.0, 0.0);
     while state.step < settings.steps {
         let start = Instant::now();
         let step = state.step + 1;
-        let examples = draw_batch(&sampler, settings, step);
+        let examples = draw_batch(source, settings, step);
         let tokens: usize = examples.iter().map(Example::length).sum();
         let seed = settings.seed as u32 ^ step.wrapping_mul(0x9e37_79b9);
         let sum = gradients(&mut workers, &state.parameters, &examples, settings.dropout, seed, path);
@@ -153,14 +138,14 @@ pub fn train(
             let point = Point {
                 step,
                 train: nats / weight,
-                validation: nats_per_hit(&mut workers, &state.parameters, &validation),
+                validation: nats_per_unit(&mut workers, source, &state.parameters, &validation),
             };
             (nats, weight) = (0.0, 0.0);
             point
         });
         if let Some(point) = validated {
             state.points.push(point);
-            checkpoint::save(folder, &state, groove)?;
+            checkpoint::save(folder, &state, source)?;
         }
         let progress = Progress {
             step,
@@ -209,11 +194,11 @@ impl Worker {
     }
 }
 
-fn draw_batch(sampler: &Sampler, settings: Settings, step: u32) -> Vec<Example> {
+fn draw_batch(source: &dyn Source, settings: Settings, step: u32) -> Vec<Example> {
     let mut rng = Rng::new(settings.seed, u64::from(step));
     let (mut examples, mut tokens) = (Vec::new(), 0);
     while tokens < settings.batch_tokens {
-        let example = sampler.draw(&mut rng);
+        let example = source.draw(&mut rng);
         tokens += example.length();
         examples.push(example);
     }
@@ -328,12 +313,17 @@ fn thin_out(examples: Vec<Example>) -> Vec<Example> {
     examples.into_iter().step_by(tokens.div_ceil(VALIDATION_TOKENS).max(1)).collect()
 }
 
-fn nats_per_hit(workers: &mut [Worker], parameters: &Parameters, examples: &[Example]) -> f64 {
+fn nats_per_unit(
+    workers: &mut [Worker],
+    source: &dyn Source,
+    parameters: &Parameters,
+    examples: &[Example],
+) -> f64 {
     let sums = share(workers, &shards(examples), |worker, _, shard| {
         let losses = worker.net.losses(parameters, shard);
         let weights = shard.iter().flat_map(|e| &e.weights);
         losses.iter().zip(weights).map(|(l, w)| f64::from(l * w)).sum::<f64>()
     });
     let nats: f64 = sums.into_iter().flatten().sum();
-    nats / examples.iter().map(Example::hits).sum::<usize>() as f64
+    nats / examples.iter().map(|example| source.units(example)).sum::<usize>() as f64
 }

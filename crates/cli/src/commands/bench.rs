@@ -219,7 +219,17 @@ pub fn run(command: &Command, session: &Session) -> Result<()> {
             }
             let (batch, length, steps) = (usize::from(batch), usize::from(length), usize::from(steps));
             let vocab = partita_tokens::drums::VOCAB as usize;
-            let shape = partita_train::Shape { vocab, context: length, styles: 1, width, layers, heads };
+            let (rotary, features) = (false, 0);
+            let shape = partita_train::Shape {
+                vocab,
+                context: length,
+                styles: 1,
+                width,
+                layers,
+                heads,
+                rotary,
+                features,
+            };
             let report = train_speed(&TrainBench { shape, batch, length, steps, threads, path });
             let text = format!(
                 "{:.0} tokens/s ({} parameters, {} kernels, {threads} threads)\n{:.1} ms for {batch} x {length} tokens\n",

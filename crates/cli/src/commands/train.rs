@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use partita_score::picture::Line;
-use partita_train::{Groove, Point, Settings, Shape, checkpoint};
+use partita_train::{DrumSource, Groove, Point, Settings, Shape, checkpoint};
 use serde_json::json;
 
 use crate::error::{Error, Kind, Result};
@@ -100,6 +100,8 @@ impl Options {
             width: self.width,
             layers: self.layers,
             heads: self.heads,
+            rotary: false,
+            features: 0,
         };
         Ok(Settings {
             shape,
@@ -156,6 +158,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     clock.lap("load");
     let settings = options.settings(groove.styles.len())?;
     let fail = |error: partita_train::Error| Error::new(Kind::Failed, "out", error);
+    let source = DrumSource::new(&groove, settings.shape.context).map_err(fail)?;
     let earlier = checkpoint::load(&options.out).map_err(|error| fail(error.into()))?;
     if options.resume && earlier.is_none() {
         return Err(training::nothing_to_resume(&options.out));
@@ -164,7 +167,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let first = points.last().map_or(0, |point| point.step);
     let bar = training::bar(session, first, settings.steps)?;
     let mut problem = None;
-    let trained = partita_train::train(&groove, settings, &options.out, threads, path, |step| {
+    let trained = partita_train::train(&source, settings, &options.out, threads, path, |step| {
         if let Some(point) = step.validated {
             points.push(point);
             let Point { step, train, validation } = point;

@@ -8,7 +8,9 @@
 //!
 //! Source: Vaswani et al. 2017, section 3.5, in fairseq's order.
 
-use std::f64::consts::{PI, TAU};
+use std::f64::consts::PI;
+
+use partita_kernels::{exp_minus, sin};
 
 const LN_10000: f64 = 9.210_340_371_976_184;
 
@@ -35,35 +37,6 @@ impl Positions {
             *sine += sin(angle) as f32;
         }
     }
-}
-
-/// `e^-x` for `x` in `[0, 10]`.
-fn exp_minus(x: f64) -> f64 {
-    let small = -x / 64.0;
-    let (mut term, mut sum) = (1.0, 1.0);
-    for n in 1..14 {
-        term *= small / f64::from(n);
-        sum += term;
-    }
-    (0..6).fold(sum, |power, _| power * power)
-}
-
-/// Sine of an angle below a million, to about 1e-10.
-fn sin(angle: f64) -> f64 {
-    let turns = angle / TAU;
-    let mut turns = turns - (turns + 0.5).floor();
-    // To a quarter wave.
-    if turns.abs() > 0.25 {
-        turns = 0.5_f64.copysign(turns) - turns;
-    }
-    let x = turns * TAU;
-    let square = x * x;
-    let (mut term, mut sum) = (x, x);
-    for n in 1..11 {
-        term *= -square / f64::from(2 * n * (2 * n + 1));
-        sum += term;
-    }
-    sum
 }
 
 #[cfg(test)]

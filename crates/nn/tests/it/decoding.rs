@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use partita_nn::{Decoder, Gpt, GptConfig, KvPrecision, Path, Pool, Precision};
+use partita_nn::{Decoder, Error, Gpt, GptConfig, Input, KvPrecision, Path, Pool, Precision};
 
 const VOCAB: u32 = 50;
 
@@ -105,7 +105,34 @@ fn misuse_is_an_error_and_changes_nothing() {
         decoder.step(&[(a, 0)]).unwrap_err().to_string(),
         "a sequence must have at most 96 tokens, got 97"
     );
-    assert_eq!(decoder.step(&[]).unwrap().rows(), 0);
-    decoder.prefill(again, &[]).unwrap();
+    assert_eq!(decoder.step::<u32>(&[]).unwrap().rows(), 0);
+    decoder.prefill::<u32>(again, &[]).unwrap();
     assert!(decoder.last_logits(again).unwrap().is_none());
+}
+
+#[test]
+fn rotary_positions_and_features_give_the_same_bits_at_once_step_by_step_and_in_a_batch() {
+    for precision in Precision::ALL {
+        let config = GptConfig { rotary: true, features: 9, ..GptConfig::new(VOCAB as usize, 96, 48, 2, 3) };
+        let gpt = Arc::new(Gpt::random(config, precision, 3).unwrap());
+        let pool = Arc::new(Pool::new(2).unwrap());
+        let mut decoder = Decoder::new(&gpt, pool, Path::from_env().unwrap(), KvPrecision::Int8);
+        let tokens = ids(80, 1);
+        let features: Vec<[u32; 3]> = tokens.iter().map(|id| [id % 9, id * 5 % 9, 8]).collect();
+        let input = |at: usize| Input { token: tokens[at], features: &features[at][..at % 4] };
+        let inputs: Vec<Input> = (0..80).map(input).collect();
+        let all = decoder.forward_all(None, &inputs).unwrap();
+        let sequences: Vec<_> = (0..5).map(|_| decoder.join(None)).collect();
+        for (at, &input) in inputs.iter().enumerate() {
+            let rows: Vec<_> = sequences.iter().map(|&sequence| (sequence, input)).collect();
+            let logits = decoder.step(&rows).unwrap();
+            for row in 0..rows.len() {
+                assert_eq!(bits(logits.row(row)), bits(all.row(at)), "position {at}");
+            }
+        }
+        let plain = decoder.forward_all(None, &tokens).unwrap();
+        assert_ne!(bits(plain.row(79)), bits(all.row(79)), "features are heard");
+        let outside = decoder.prefill(sequences[0], &[Input { token: 1, features: &[9] }]);
+        assert!(matches!(outside, Err(Error::Feature { features: 9, got: 9 })));
+    }
 }

@@ -11,6 +11,7 @@ pub use copies::{Copies, copies};
 pub(crate) use humanizing::loudest_of_cells;
 pub use humanizing::{Humanizing, PlayedHit, PlayedStroke, distances, humanizing, measure, perform_split};
 
+use crate::drums::hits;
 use crate::examples::covering;
 use crate::gpt::Example;
 use crate::groove::{Groove, Split};
@@ -46,12 +47,12 @@ pub fn likelihood(
     split: Split,
 ) -> Result<Likelihood, Error> {
     let examples = covering(groove, split, drummer.config.context);
-    let hits: usize = examples.iter().map(Example::hits).sum();
+    let count: usize = examples.iter().map(hits).sum();
     let baseline = Ngram::learn(&covering(groove, Split::Train, drummer.config.context), NGRAM_ORDER);
-    let per_hit = |nats: f64| nats / hits as f64;
+    let per_hit = |nats: f64| nats / count as f64;
     Ok(Likelihood {
         split: split.name(),
-        hits,
+        hits: count,
         model: per_hit(model_nats(drummer, compute, &examples)?),
         unigram: per_hit(examples.iter().map(|e| baseline.nats(e, 1, false)).sum()),
         style_ngram: per_hit(examples.iter().map(|e| baseline.nats(e, NGRAM_ORDER, true)).sum()),
@@ -69,8 +70,8 @@ pub fn nats_per_hit(
     split: Split,
 ) -> Result<f64, Error> {
     let examples = covering(groove, split, drummer.config.context);
-    let hits: usize = examples.iter().map(Example::hits).sum();
-    Ok(model_nats(drummer, compute, &examples)? / hits as f64)
+    let count: usize = examples.iter().map(hits).sum();
+    Ok(model_nats(drummer, compute, &examples)? / count as f64)
 }
 
 fn model_nats(drummer: &Drummer, compute: &Compute, examples: &[Example]) -> Result<f64, Error> {

@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use partita_kernels::{Path, Pool};
+use partita_models::drums::DrumsConfig;
 use partita_nn::{Decoder, Gpt, GptConfig, KvPrecision, Precision, Rng, Tensors};
 use partita_tokens::drums::{Token, VOCAB};
 use partita_train::checkpoint::{self, Float};
+use partita_train::drums;
 use partita_train::examples::{Sampler, covering};
-use partita_train::{Error, Example, Groove, Parameters, Settings, Shape, Split, train};
+use partita_train::{DrumSource, Error, Example, Groove, Parameters, Settings, Shape, Split, train};
 
 fn groove() -> Groove {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/groove");
@@ -26,7 +28,13 @@ fn shape(groove: &Groove) -> Shape {
         width: 32,
         layers: 2,
         heads: 2,
+        rotary: false,
+        features: 0,
     }
+}
+
+fn source(groove: &Groove) -> DrumSource<'_> {
+    DrumSource::new(groove, 512).expect("every split has performances")
 }
 
 fn settings(groove: &Groove, steps: u32) -> Settings {
@@ -43,7 +51,7 @@ fn a_run_learns_and_every_parameter_moves() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = settings(&groove, 12);
     let mut losses = Vec::new();
-    let state = train(&groove, settings, folder.path(), 2, path(), |progress| {
+    let state = train(&source(&groove), settings, folder.path(), 2, path(), |progress| {
         losses.push(progress.nats);
         ControlFlow::Continue(())
     })
@@ -63,15 +71,16 @@ fn a_stopped_run_resumes_to_the_same_weights() {
     let (whole, parts) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let settings = settings(&groove, 6);
     let uninterrupted =
-        train(&groove, settings, whole.path(), 2, path(), |_| ControlFlow::Continue(())).expect("trains");
+        train(&source(&groove), settings, whole.path(), 2, path(), |_| ControlFlow::Continue(()))
+            .expect("trains");
     // Stopped between checkpoints: the step after the last one is done again.
-    train(&groove, settings, parts.path(), 2, path(), |progress| {
+    train(&source(&groove), settings, parts.path(), 2, path(), |progress| {
         if progress.step == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })
     .expect("stops");
     assert_eq!(checkpoint::load(parts.path()).expect("loads").expect("is there").step, 3);
-    let resumed =
-        train(&groove, settings, parts.path(), 2, path(), |_| ControlFlow::Continue(())).expect("resumes");
+    let resumed = train(&source(&groove), settings, parts.path(), 2, path(), |_| ControlFlow::Continue(()))
+        .expect("resumes");
     assert_eq!(uninterrupted.parameters.values, resumed.parameters.values);
     assert_eq!(uninterrupted.points, resumed.points);
 }
@@ -80,14 +89,15 @@ fn a_stopped_run_resumes_to_the_same_weights() {
 fn other_settings_or_other_data_do_not_resume_a_run() {
     let groove = groove();
     let folder = tempfile::tempdir().expect("a folder");
-    train(&groove, settings(&groove, 3), folder.path(), 1, path(), |_| ControlFlow::Continue(()))
+    train(&source(&groove), settings(&groove, 3), folder.path(), 1, path(), |_| ControlFlow::Continue(()))
         .expect("trains");
     let other = Settings { dropout: 0.5, ..settings(&groove, 3) };
-    let result = train(&groove, other, folder.path(), 1, path(), |_| ControlFlow::Continue(()));
+    let result = train(&source(&groove), other, folder.path(), 1, path(), |_| ControlFlow::Continue(()));
     assert!(matches!(result, Err(Error::OtherSettings(_))));
     let mut moved = groove.clone();
     moved.split_hash = "another".into();
-    let result = train(&moved, settings(&groove, 3), folder.path(), 1, path(), |_| ControlFlow::Continue(()));
+    let result =
+        train(&source(&moved), settings(&groove, 3), folder.path(), 1, path(), |_| ControlFlow::Continue(()));
     assert!(matches!(result, Err(Error::OtherData(_))));
 }
 
@@ -95,7 +105,7 @@ fn other_settings_or_other_data_do_not_resume_a_run() {
 fn a_cut_checkpoint_is_an_error_that_names_it() {
     let groove = groove();
     let folder = tempfile::tempdir().expect("a folder");
-    train(&groove, settings(&groove, 3), folder.path(), 1, path(), |_| ControlFlow::Continue(()))
+    train(&source(&groove), settings(&groove, 3), folder.path(), 1, path(), |_| ControlFlow::Continue(()))
         .expect("trains");
     let file = folder.path().join("checkpoint.safetensors");
     let bytes = std::fs::read(&file).expect("reads");
@@ -118,8 +128,9 @@ fn the_trained_network_and_the_playing_one_agree_on_the_same_weights() {
         parameters.values[tensor.range.clone()].iter_mut().for_each(|x| *x *= 4.0);
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let config = checkpoint::drums_config(&parameters, &groove);
-    checkpoint::write_model(folder.path(), &parameters, &config, Float::F32).expect("writes");
+    let config = drums::drums_config(&parameters, &groove);
+    let described = |sha256| DrumsConfig { sha256, ..config };
+    checkpoint::write_model(folder.path(), &parameters, described, Float::F32).expect("writes");
     let tensors = Tensors::read(folder.path().join("model.safetensors")).expect("reads");
     let config = GptConfig::new(shape.vocab, shape.context, shape.width, shape.layers, shape.heads);
     let gpt = Arc::new(Gpt::load(&tensors, config, Precision::F32).expect("loads"));
@@ -145,7 +156,7 @@ fn drawn_examples_fit_the_context_and_weigh_only_what_is_asked() {
     let mut rng = Rng::new(1, 1);
     let mut tasks = std::collections::HashSet::new();
     for _ in 0..300 {
-        let Example { inputs, targets, weights, style } = sampler.draw(&mut rng);
+        let Example { inputs, targets, weights, style, .. } = sampler.draw(&mut rng);
         tasks.insert(inputs[0]);
         assert!(inputs.len() <= 256 && weights.len() == inputs.len() && targets.len() == inputs.len());
         assert!(style as usize <= groove.styles.len());
@@ -166,7 +177,7 @@ fn covering_examples_hold_every_hit_of_the_split_once() {
     let groove = groove();
     for split in Split::ALL {
         let hits: usize = groove.split(split).map(|clip| clip.hits.len()).sum();
-        let covered: usize = covering(&groove, split, 768).iter().map(Example::hits).sum();
+        let covered: usize = covering(&groove, split, 768).iter().map(drums::hits).sum();
         assert_eq!(hits, covered);
     }
 }
