@@ -6,5 +6,6 @@
 pub mod drums;
 pub mod event_rnn;
 pub mod latent;
+pub mod melody;
 pub mod music_vae;
 pub mod musicgen;

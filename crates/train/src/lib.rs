@@ -13,6 +13,7 @@ mod gpt;
 pub mod groove;
 mod parameters;
 mod run;
+pub mod songs;
 mod source;
 pub mod vae;
 

@@ -1,0 +1,35 @@
+//! What a lead sheet writer's checkpoint says of itself (`model.json`).
+
+use serde::{Deserialize, Serialize};
+
+/// Sizes and meaning of a lead sheet writer's weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MelodyConfig {
+    /// Always [`MelodyConfig::FAMILY`].
+    pub family: String,
+    /// The token format, always [`partita_tokens::song::FORMAT`].
+    pub tokens: String,
+    pub vocab: usize,
+    /// Longest sequence in tokens.
+    pub context: usize,
+    pub width: usize,
+    pub layers: usize,
+    pub heads: usize,
+    /// Rotary positions instead of learned ones.
+    pub rotary: bool,
+    /// Styles in the order of their tokens.
+    pub styles: Vec<String>,
+    /// SHA-256 of `model.safetensors`, in hexadecimal.
+    pub sha256: String,
+    /// For catalogues; a folder's name may say it instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Under which the weights may be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+}
+
+impl MelodyConfig {
+    pub const FAMILY: &str = "melody";
+}

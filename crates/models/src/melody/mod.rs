@@ -1,0 +1,5 @@
+//! Lead sheets: a melody with chords.
+
+mod config;
+
+pub use config::MelodyConfig;

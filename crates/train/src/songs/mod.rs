@@ -1,0 +1,13 @@
+//! Songs: lead sheets (melody and chord symbols) and art songs (voice and piano).
+//!
+//! Rule: what a network is asked comes from `examples.rs`; `collection.rs` only says what was written down.
+
+mod collection;
+mod examples;
+mod key;
+mod piece;
+mod source;
+
+pub use collection::{Error, STYLES, Song, Songs};
+pub use examples::{Sampler, covering};
+pub use source::LeadSource;
