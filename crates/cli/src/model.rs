@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use partita_models::drums::{Compute, Drummer, Style};
+use partita_models::drums::{Drummer, Style};
+use partita_models::stage::Compute;
 use partita_nn::Precision;
 
 use crate::error::{Error, Kind, Result};

@@ -9,3 +9,4 @@ pub mod latent;
 pub mod melody;
 pub mod music_vae;
 pub mod musicgen;
+pub mod stage;

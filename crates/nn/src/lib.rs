@@ -48,7 +48,7 @@ pub use lstm::{BiLstm, Lstm, LstmCell, LstmFrame, LstmState, LstmStream, Tensorf
 pub use partita_kernels::{KvPrecision, Path, Pool, Precision};
 pub use rng::Rng;
 pub use rotary::Rotary;
-pub use sample::{Sampler, Sampling, guide, log_probability};
+pub use sample::{Sampler, Sampling, guide, log_probability, log_probability_under};
 pub use style::StyleEmbedding;
 pub use tap::Tap;
 pub use tensor_source::TensorSource;

@@ -255,11 +255,29 @@ pub fn guide(cond: &[f32], uncond: &[f32], scale: f32) -> Vec<f32> {
 /// # Panics
 /// If `token` is not in `0..V`.
 pub fn log_probability(logits: &[f32], token: u32) -> f64 {
+    let (chosen, weights) = weights(logits, token);
+    chosen - ln(weights.iter().map(|&weight| f64::from(weight)).sum())
+}
+
+/// [`log_probability`] of `token`, and the logarithm of the probability of all tokens that `mask: [V]` allows: how far
+/// it is below 0 is what the mask costs.
+///
+/// # Panics
+/// If `token` is not in `0..V`.
+pub fn log_probability_under(logits: &[f32], token: u32, mask: &[bool]) -> (f64, f64) {
+    let (chosen, weights) = weights(logits, token);
+    let total = ln(weights.iter().map(|&weight| f64::from(weight)).sum());
+    let allowed = weights.iter().zip(mask).filter(|(_, allowed)| **allowed);
+    (chosen - total, ln(allowed.map(|(&weight, _)| f64::from(weight)).sum()) - total)
+}
+
+/// `logits[token]` and `e^logits`, both relative to the highest logit.
+fn weights(logits: &[f32], token: u32) -> (f64, Vec<f32>) {
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut weights: Vec<f32> = logits.iter().map(|logit| logit - top).collect();
     let chosen = f64::from(weights[token as usize]);
     exp_slice(Path::from_env().unwrap_or(Path::Generic), &mut weights);
-    chosen - ln(weights.iter().map(|&weight| f64::from(weight)).sum())
+    (chosen, weights)
 }
 
 #[cfg(test)]

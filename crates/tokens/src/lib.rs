@@ -12,9 +12,11 @@ pub mod drum_steps;
 pub mod drums;
 pub mod events;
 mod excerpt;
+mod grammar;
 pub mod groove;
 pub mod melody;
 pub mod song;
 pub mod trio;
 
 pub use excerpt::{ConvertError, Excerpt, MAGENTA_QPM, STEPS_PER_BAR, STEPS_PER_QUARTER, VELOCITY};
+pub use grammar::{Grammar, NotAllowed};

@@ -30,6 +30,7 @@ fn song(place: &Place) -> Score {
         tempos: TempoMap::new(vec![(Tick(0), 600_000), (Tick(768), 590_000)]),
         meters: MeterMap::constant(Meter::COMMON),
         keys: Vec::new(),
+        chords: Vec::new(),
         tracks: vec![
             Track { name: "Bass".into(), channel: 1, program: 33, notes: bass, controls: vec![bend] },
             Track { name: "Kit".into(), channel: 9, program: 0, notes: drums, controls: Vec::new() },

@@ -19,7 +19,7 @@ mod style;
 pub use batch::{JSONL_NAME, jsonl};
 pub use check::{Catalogue, Given, check_with};
 pub use model::{Description, Model, ModelSource, Stored, compute, describe, describe_source};
-pub use partita_models::drums::{Counts, Sampling};
+pub use partita_models::drums::Sampling;
 pub use style::StyleInfo;
 
 use crate::request::{Generate, input};

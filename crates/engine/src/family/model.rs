@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use partita_kernels::Pool;
-use partita_models::drums::{Compute, Counts, DrumsConfig};
+use partita_models::drums::DrumsConfig;
+use partita_models::stage::{Compute, Counts};
 use partita_nn::Precision;
 
 use super::{drums, musicgen};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use partita_models::drums::Counts;
+use partita_models::stage::Counts;
 
 use crate::family::Model;
 use crate::registry::InUse;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use partita_kernels::{KvCache, Path, Pool};
-use partita_nn::{Decoder, Gpt, GptConfig, KvPrecision, Precision, Tensors};
+use partita_nn::{Decoder, Gpt, GptConfig, Precision, Tensors};
 use partita_tokens::drums::VOCAB;
 use sha2::{Digest, Sha256};
 
 use super::style::{all_styles, find_style, style_from_profile};
 use super::{DrumsConfig, Error, Style};
+use crate::stage::{Compute, MEMORY, Network};
 
 /// The network with its styles.
 pub struct Drummer {
@@ -17,17 +17,6 @@ pub struct Drummer {
     /// `[styles + 1, width]`
     pub(crate) styles: Vec<f32>,
 }
-
-/// The cores and instructions a drummer plays on.
-#[derive(Clone)]
-pub struct Compute {
-    pub pool: Arc<Pool>,
-    pub path: Path,
-}
-
-/// How a drummer remembers what it has played. In f32, many sequences together would wait for memory: at each token,
-/// attention reads all keys and values of the sequence, more bytes than the weights have.
-pub(crate) const MEMORY: KvPrecision = KvPrecision::Int8;
 
 const STYLE_ROWS: &str = "style_embeddings.weight";
 
@@ -96,8 +85,12 @@ impl Drummer {
 
     /// Bytes of keys and values that a sequence being played reserves; they are used as it grows.
     pub fn sequence_bytes(&self) -> usize {
-        let config = self.gpt.config();
-        config.layers * KvCache::bytes_reserved(config.heads, config.head_size(), config.context, MEMORY)
+        self.network().sequence_bytes()
+    }
+
+    /// The network, for a [`Player`](crate::stage::Player).
+    pub fn network(&self) -> Network {
+        Network::new(Arc::clone(&self.gpt))
     }
 
     /// An empty decoder of this network.

@@ -2,6 +2,8 @@
 
 use partita_tokens::drums;
 
+use crate::stage;
+
 /// One line each: the field, what is allowed, what came.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,6 +28,19 @@ pub enum Error {
     /// The loop behind a shared model has ended.
     #[error("the model is no longer played")]
     Stopped,
+}
+
+impl From<stage::Error> for Error {
+    fn from(error: stage::Error) -> Error {
+        match error {
+            stage::Error::Model(message) => Error::Model { name: "drums".into(), message },
+            stage::Error::Range { field, allowed, got } => Error::Range { field, allowed, got },
+            // A hit has four tokens.
+            stage::Error::Crowded { bar, tokens, .. } => Error::Crowded { bar, hits: tokens / 4 },
+            stage::Error::Cancelled => Error::Cancelled,
+            stage::Error::Stopped => Error::Stopped,
+        }
+    }
 }
 
 impl Error {

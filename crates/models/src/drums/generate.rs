@@ -10,12 +10,12 @@ use partita_tokens::drums::{
 
 use super::Error;
 use super::drummer::Drummer;
-use super::player::{Played, Player, Sequence};
 use super::request::{
     Common, Continue, Generate, Infill, Lanes, Sampling, check_bars, check_common, check_meter, check_tempo,
     check_variations,
 };
 use super::watch::{Listener, Watch};
+use crate::stage::{Hear, Played, Player, Sequence};
 
 /// One answer to a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -281,14 +281,14 @@ impl Drummer {
                 Ok(Sequence {
                     prompt: encode_prompt(&prompt),
                     given: given.clone(),
-                    grammar: grammar.clone(),
+                    grammar: Box::new(grammar.clone()),
                     rng: Rng::new(common.seed, variation as u64),
                     sampler: listener.sampler()?,
                 })
             })
             .collect::<Result<Vec<_>, Error>>()?;
         listener.section(0, vec![true; bars]);
-        let played = player.decode(self, &common.style, sequences, listener)?;
+        let played = player.decode(&self.network(), self.style_vector(&common.style), sequences, listener)?;
         let filled = |Played { ids, nats, .. }| Filled { hits: decode_hits(steps_per_bar, &ids), nats, ids };
         Ok(played.into_iter().map(filled).collect())
     }
@@ -335,10 +335,12 @@ impl Drummer {
                     excerpt: excerpt.clone(),
                 })?;
                 let sampler = listener.sampler()?;
+                let grammar = Box::new(grammar);
                 sequences.push(Sequence { prompt, given: vec![], grammar, rng: rng.clone(), sampler });
             }
             listener.section(range.start, open);
-            let played = player.decode(self, &gaps.common.style, sequences, listener)?;
+            let played =
+                player.decode(&self.network(), self.style_vector(&gaps.common.style), sequences, listener)?;
             for ((filled, rng), played) in all.iter_mut().zip(&mut rngs).zip(played) {
                 let new = decode_hits(steps, &played.ids);
                 filled

@@ -11,11 +11,11 @@ use partita_tokens::drums::{
 };
 
 use super::Error;
-use super::drummer::{Compute, Drummer};
+use super::drummer::Drummer;
 use super::generate::window;
-use super::player::Player;
 use super::request::{Humanize, check_meter};
 use super::watch::{NewBar, Progress, Watch};
+use crate::stage::{Compute, Player};
 
 /// How a hit is played.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,7 +3,8 @@
 use partita_nn::{Logits, log_probability};
 
 use super::Error;
-use super::drummer::{Compute, Drummer};
+use super::drummer::Drummer;
+use crate::stage::Compute;
 
 impl Drummer {
     /// Negative log-likelihood in nats of each target, given the inputs up to its place; both `[L]`, L within the context.

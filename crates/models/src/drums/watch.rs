@@ -8,11 +8,12 @@ use std::ops::{ControlFlow, Range};
 
 use partita_nn::Sampler;
 use partita_score::Hit;
-use partita_tokens::drums::{Token, decode_hits};
+use partita_tokens::drums::{decode_hits, is_bar};
 
 use super::Error;
 use super::generate::sampler;
 use super::request::{Common, Sampling};
+use crate::stage::{self, Hear};
 
 /// A bar that will not change any more.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,49 +128,11 @@ impl<'a> Listener<'a> {
         sampler(self.sampling)
     }
 
-    /// A token of variation `index`.
-    pub(crate) fn hear(&mut self, index: usize, id: u32) {
-        self.tokens += 1;
-        if is_bar(id) {
-            self.close(index);
-            self.variations[index].begun += 1;
-        }
-        self.variations[index].ids.push(id);
-    }
-
-    /// The end of variation `index` in this section.
-    pub(crate) fn end(&mut self, index: usize) {
-        self.close(index);
-    }
-
     /// A bar without any token: only what `shape` gives it sounds.
     pub(crate) fn pass(&mut self, bar: u32) {
         for index in 0..self.variations.len() {
             self.finish(index, bar);
         }
-    }
-
-    /// Tells the watch.
-    ///
-    /// # Errors
-    /// [`Error::Cancelled`] when it breaks.
-    pub(crate) fn report(&mut self) -> Result<(), Error> {
-        let mut new = std::mem::take(&mut self.new);
-        new.sort_by_key(|bar| (bar.variation, bar.bar));
-        let bars = self.variations.iter().map(|variation| variation.bars).min().unwrap_or(0);
-        let progress = Progress { tokens: self.tokens, bars, total_bars: self.total_bars, new };
-        if self.watch.progress(&progress).is_break() { Err(Error::Cancelled) } else { Ok(()) }
-    }
-
-    /// The sampler for the tokens to come, if the watch wants other settings.
-    ///
-    /// # Errors
-    /// Settings out of range.
-    pub(crate) fn changed(&mut self) -> Result<Option<Sampler>, Error> {
-        let Some(sampling) = self.watch.sampling() else { return Ok(None) };
-        sampling.check()?;
-        self.sampling = sampling;
-        self.sampler().map(Some)
     }
 
     /// Ends the bar that variation `index` is in.
@@ -200,7 +163,35 @@ impl<'a> Listener<'a> {
     }
 }
 
-/// Whether a token begins a bar.
-pub(crate) fn is_bar(id: u32) -> bool {
-    matches!(Token::from_id(id), Some(Token::Bar(_) | Token::FillBar(_)))
+impl Hear for Listener<'_> {
+    fn hear(&mut self, index: usize, id: u32) {
+        self.tokens += 1;
+        if is_bar(id) {
+            self.close(index);
+            self.variations[index].begun += 1;
+        }
+        self.variations[index].ids.push(id);
+    }
+
+    fn end(&mut self, index: usize) {
+        self.close(index);
+    }
+
+    fn report(&mut self) -> Result<(), stage::Error> {
+        let mut new = std::mem::take(&mut self.new);
+        new.sort_by_key(|bar| (bar.variation, bar.bar));
+        let bars = self.variations.iter().map(|variation| variation.bars).min().unwrap_or(0);
+        let progress = Progress { tokens: self.tokens, bars, total_bars: self.total_bars, new };
+        if self.watch.progress(&progress).is_break() { Err(stage::Error::Cancelled) } else { Ok(()) }
+    }
+
+    fn changed(&mut self) -> Result<Option<Sampler>, stage::Error> {
+        let Some(sampling) = self.watch.sampling() else { return Ok(None) };
+        let sampler = sampling.check().and_then(|()| sampler(sampling)).map_err(|error| match error {
+            Error::Range { field, allowed, got } => stage::Error::Range { field, allowed, got },
+            other => stage::Error::Model(other.to_string()),
+        })?;
+        self.sampling = sampling;
+        Ok(Some(sampler))
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use partita_models::drums::{Error, Generate, Player, Progress, Sampling, Take, Watch, share};
+use partita_models::drums::{Error, Generate, Progress, Sampling, Take, Watch};
+use partita_models::stage::{Player, share};
 
 use crate::{compute, drummer, go, request};
 
@@ -65,7 +66,7 @@ fn new_settings_hold_from_the_next_token_and_never_before() {
 
 #[test]
 fn new_settings_reach_a_shared_request_and_nobody_else() {
-    let (shared, work) = share(drummer().clone(), compute());
+    let (shared, work) = share(drummer().network(), compute());
     let thread = std::thread::spawn(move || work.run());
     let plain = play(&compute(), &request("jazz", 8, 21), &mut go);
     std::thread::scope(|scope| {

@@ -20,9 +20,10 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
 use partita_models::drums::{
-    ALL_LANES, Common, Compute, Continue, Drummer, Error, Generate, Humanize, Infill, Progress, Sampling,
-    Take, lanes_of,
+    ALL_LANES, Common, Continue, Drummer, Error, Generate, Humanize, Infill, Progress, Sampling, Take,
+    lanes_of,
 };
+use partita_models::stage::Compute;
 use partita_nn::{Path, Pool, Precision};
 use partita_score::{DrumClass, DrumPattern, Hit, Meter};
 

@@ -4,9 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use partita_models::drums::{
-    Continue, Counts, Drummer, Error, Generate, Progress, Shared, Take, share, share_at_most,
-};
+use partita_models::drums::{Continue, Drummer, Error, Generate, Progress, Take};
+use partita_models::stage::{Counts, Shared, share, share_at_most};
 use partita_nn::Precision;
 use partita_score::{DrumClass, Hit};
 
@@ -14,7 +13,7 @@ use crate::{common, compute, drummer, generate, go, machine, request};
 
 /// A shared drummer and the thread of its loop.
 fn hall(most_live: usize) -> (Shared, JoinHandle<()>) {
-    let (shared, work) = share_at_most(most_live, drummer().clone(), compute());
+    let (shared, work) = share_at_most(most_live, drummer().network(), compute());
     (shared, std::thread::spawn(move || work.run()))
 }
 
@@ -164,12 +163,12 @@ fn an_error_of_one_is_its_own() {
 
 #[test]
 fn a_loop_that_never_runs_or_has_ended_is_an_error_and_no_wait() {
-    let (shared, work) = share(drummer().clone(), compute());
+    let (shared, work) = share(drummer().network(), compute());
     drop(work);
     let error = drummer().generate(&shared, &request("funk", 1, 1), &mut go).expect_err("nobody plays");
     assert!(matches!(error, Error::Stopped), "{error}");
     // Gone while somebody waits in line.
-    let (shared, work) = share(drummer().clone(), compute());
+    let (shared, work) = share(drummer().network(), compute());
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| drummer().generate(&shared, &request("funk", 1, 1), &mut go));
         while shared.counts().waiting == 0 {
@@ -182,7 +181,7 @@ fn a_loop_that_never_runs_or_has_ended_is_an_error_and_no_wait() {
 
 #[test]
 fn a_request_that_waits_in_line_can_be_cancelled() {
-    let (shared, work) = share(drummer().clone(), compute());
+    let (shared, work) = share(drummer().network(), compute());
     let result =
         drummer().generate(&shared, &request("funk", 1, 1), &mut |_: &Progress| ControlFlow::Break(()));
     assert!(matches!(result, Err(Error::Cancelled)));
@@ -210,7 +209,7 @@ fn a_single_bar_does_not_wait_for_a_request_of_many_variations() {
 
 #[test]
 fn a_player_refuses_the_sequences_of_another_model() {
-    let (shared, _work) = share(drummer().clone(), compute());
+    let (shared, _work) = share(drummer().network(), compute());
     let other: Arc<Drummer> = Arc::new(Drummer::bundled(Precision::Int8).expect("loads"));
     let error = other.generate(&shared, &request("funk", 1, 1), &mut go).expect_err("another model");
     assert!(matches!(error, Error::Model { .. }), "{error}");

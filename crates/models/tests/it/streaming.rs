@@ -2,9 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use partita_models::drums::{
-    Continue, Generate, Humanize, Infill, NewBar, Player, Progress, Take, Watch, lanes_of, share,
-};
+use partita_models::drums::{Continue, Generate, Humanize, Infill, NewBar, Progress, Take, Watch, lanes_of};
+use partita_models::stage::{Player, share};
 use partita_score::{DrumClass, Hit, Meter};
 
 use crate::{common, compute, drummer, machine, request};
@@ -99,7 +98,7 @@ fn a_profile_that_leaves_nothing_to_the_model_is_told_too() {
 
 #[test]
 fn streamed_bars_of_continuations_and_infills_add_up_too() {
-    let (shared, work) = share(drummer().clone(), compute());
+    let (shared, work) = share(drummer().network(), compute());
     let thread = std::thread::spawn(move || work.run());
     let players: [&dyn Player; 2] = [&compute(), &shared];
     let mut all = Vec::new();

@@ -222,3 +222,38 @@ impl Grammar {
         self.last_offset.map_or(0, |bin| bin + 1)..OFFSETS
     }
 }
+
+impl crate::Grammar for Grammar {
+    fn mask(&self, mask: &mut [bool]) {
+        Grammar::mask(self, mask);
+    }
+
+    fn advance(&mut self, id: u32) -> Result<(), crate::NotAllowed> {
+        Grammar::advance(self, id).map_err(|_| crate::NotAllowed(id))
+    }
+
+    fn is_done(&self) -> bool {
+        Grammar::is_done(self)
+    }
+
+    fn is_bar(&self, id: u32) -> bool {
+        is_bar(id)
+    }
+
+    fn at_bar_line(&self) -> bool {
+        Grammar::at_bar_line(self)
+    }
+
+    fn bars(&self) -> u32 {
+        Grammar::bars(self)
+    }
+
+    fn repeats(&self, id: u32) -> bool {
+        matches!(Token::from_id(id), Some(Token::Drum(_)))
+    }
+}
+
+/// Whether a token begins a bar.
+pub fn is_bar(id: u32) -> bool {
+    matches!(Token::from_id(id), Some(Token::Bar(_) | Token::FillBar(_)))
+}

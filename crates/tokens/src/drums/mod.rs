@@ -18,7 +18,7 @@ pub use codec::{
     Excerpt, Prompt, Task, decode_hits, encode_hits, encode_prompt, encode_score, hide_performance,
     is_performance,
 };
-pub use grammar::{Constraints, Error, Grammar};
+pub use grammar::{Constraints, Error, Grammar, is_bar};
 pub use vocab::{
     BARS_PER_PHRASE, DENSITIES, MAX_STEPS_PER_BAR, OFFSETS, TEMPOS, Token, VELOCITIES, VOCAB, density_bin,
     offset_bin, offset_value, tempo_bin, velocity_bin, velocity_value,

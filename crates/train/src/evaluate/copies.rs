@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::ops::{ControlFlow, RangeInclusive};
 
-use partita_models::drums::{ALL_LANES, Common, Compute, Drummer, Generate, Progress, Sampling};
+use partita_models::drums::{ALL_LANES, Common, Drummer, Generate, Progress, Sampling};
+use partita_models::stage::Compute;
 use partita_score::{Hit, Meter};
 use partita_tokens::drums::{offset_bin, velocity_bin};
 use serde::Serialize;

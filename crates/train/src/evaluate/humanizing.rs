@@ -7,7 +7,8 @@
 
 use std::ops::ControlFlow;
 
-use partita_models::drums::{Compute, Drummer, Expression, Humanize, Performed, Progress};
+use partita_models::drums::{Drummer, Expression, Humanize, Performed, Progress};
+use partita_models::stage::Compute;
 use partita_score::{DrumPattern, Hit, Meter};
 use serde::Serialize;
 

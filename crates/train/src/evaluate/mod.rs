@@ -4,7 +4,8 @@ mod copies;
 mod humanizing;
 mod ngram;
 
-use partita_models::drums::{Compute, Drummer};
+use partita_models::drums::Drummer;
+use partita_models::stage::Compute;
 use serde::Serialize;
 
 pub use copies::{Copies, copies};

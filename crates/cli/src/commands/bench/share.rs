@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use partita_models::drums::{
-    ALL_LANES, Common, Compute, Drummer, Error, Generate, Player, Progress, Sampling, Take, share,
-};
+use partita_models::drums::{ALL_LANES, Common, Drummer, Error, Generate, Progress, Sampling, Take};
+use partita_models::stage::{Compute, Player, share};
 use partita_score::Meter;
 use serde_json::{Value, json};
 
@@ -89,7 +88,7 @@ pub fn measure(drummer: &Arc<Drummer>, compute: &Compute, bench: &ShareBench) ->
         variations: 1,
     };
     let requests: Vec<Generate> = (0..bench.requests).map(request).collect();
-    let (shared, work) = share(Arc::clone(drummer), compute.clone());
+    let (shared, work) = share(drummer.network(), compute.clone());
     let (mut alone_ms, mut shared_ms, mut tokens) = (Vec::new(), Vec::new(), 0);
     thread::scope(|scope| -> CliResult<()> {
         scope.spawn(|| work.run());

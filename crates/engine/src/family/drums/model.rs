@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-use partita_models::drums::{Counts, Drummer, Shared, share};
+use partita_models::drums::Drummer;
+use partita_models::stage::{Counts, Shared, share};
 use partita_nn::Precision;
 
 use crate::Fault;
@@ -34,7 +35,7 @@ impl Model {
             Some((config, weights)) => Drummer::load(name, &config, &weights, precision),
         };
         let drummer = Arc::new(loaded.map_err(|error| broken(name, error))?);
-        let (player, steps) = share(Arc::clone(&drummer), compute()?);
+        let (player, steps) = share(drummer.network(), compute()?);
         let thread = Builder::new().name(format!("partita-{name}")).spawn(move || steps.run());
         let thread =
             thread.map_err(|error| Fault::internal(format!("no thread for {name}: {}", error.kind())))?;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-use partita_models::drums::{Compute, Counts};
 use partita_models::musicgen::{CacheUse, MusicGen, Precisions, Shared, share};
+use partita_models::stage::{Compute, Counts};
 use partita_nn::Precision;
 
 use super::kind::{MEMORY, MusicKind, without};

@@ -5,16 +5,11 @@
 //! **Rule:** what a sequence becomes does not depend on who else is on the stage, and its failure, even a panic, ends
 //! no other. Only a fault inside the network's own step, which serves all, ends all that were in it.
 
+use partita_nn::{Sampler, log_probability_under};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
-use partita_nn::{Decoder, Gpt, Sampler, SequenceId, log_probability};
-use partita_tokens::drums::VOCAB;
-
-use super::Error;
-use super::drummer::{Compute, Drummer, MEMORY};
-use super::player::{Played, Sequence};
-use super::watch::is_bar;
+use super::network::{Decoders, Ids};
+use super::{Compute, Error, Network, Played, Sequence};
 
 /// Room that any usual bar needs.
 const BAR_TOKENS: usize = 160;
@@ -32,23 +27,27 @@ pub(crate) struct Tag {
 
 /// What a step brought for a sequence.
 pub(crate) enum Heard {
-    Token(u32),
+    Token {
+        id: u32,
+        /// Whether it begins a bar.
+        bar: bool,
+    },
     /// It has left the stage.
     Ended(Result<Box<Played>, Error>),
 }
 
 /// The sequences in flight.
 pub(crate) struct Stage {
-    gpt: Arc<Gpt>,
+    network: Network,
     compute: Compute,
     context: usize,
-    decoder: Decoder,
+    decoder: Decoders,
     lanes: Vec<Lane>,
 }
 
 struct Lane {
     tag: Tag,
-    id: SequenceId,
+    id: Ids,
     job: Sequence,
     played: Played,
     /// Tokens to read before the next one is fed or chosen, the first `read` of them done.
@@ -63,10 +62,9 @@ struct Lane {
 }
 
 impl Stage {
-    pub fn new(drummer: &Drummer, compute: Compute) -> Stage {
-        let gpt = Arc::clone(&drummer.gpt);
-        let decoder = decoder(&gpt, &compute);
-        Stage { gpt, compute, context: drummer.config.context, decoder, lanes: Vec::new() }
+    pub fn new(network: &Network, compute: Compute) -> Stage {
+        let decoder = Decoders::new(network, &compute);
+        Stage { network: network.clone(), compute, context: network.context(), decoder, lanes: Vec::new() }
     }
 
     /// Sequences that have joined and not ended.
@@ -74,14 +72,15 @@ impl Stage {
         self.lanes.len()
     }
 
-    /// Adds a sequence; the next steps read its prompt. `added`: `[D]`, its style.
+    /// Adds a sequence; the next steps read its prompt. `added`: `[D]`, added to every
+    /// input embedding; empty for none.
     ///
     /// # Errors
     /// [`Error::Crowded`] for a prompt that leaves no room.
     pub fn join(&mut self, tag: Tag, added: &[f32], job: Sequence) -> Result<(), Error> {
-        let played = Played { ids: vec![], rng: job.rng.clone(), nats: 0.0 };
+        let played = Played { ids: vec![], rng: job.rng.clone(), nats: 0.0, cost: 0.0 };
         let pending = tail(&job, &[], self.context)?;
-        let id = self.decoder.join(Some(added));
+        let id = self.decoder.join(added);
         self.lanes.push(Lane {
             tag,
             id,
@@ -102,7 +101,7 @@ impl Stage {
         self.lanes.retain(|lane| {
             let stays = lane.tag.request != request;
             if !stays {
-                decoder.leave(lane.id);
+                decoder.leave(&lane.id);
             }
             stays
         });
@@ -118,20 +117,21 @@ impl Stage {
     /// Gives back the memory of sequences that have left.
     pub fn trim(&mut self) {
         if self.lanes.is_empty() {
-            self.decoder = decoder(&self.gpt, &self.compute);
+            self.decoder = Decoders::new(&self.network, &self.compute);
         }
     }
 
     /// One token for every sequence whose prompt is read. Returns how many the network stepped together.
     pub fn step(&mut self, heard: &mut Vec<(Tag, Heard)>) -> usize {
         self.read_prompts();
-        let rows: Vec<(SequenceId, u32)> = self.lanes.iter_mut().filter_map(Lane::feed).collect();
+        let rows: Vec<(Ids, u32)> = self.lanes.iter_mut().filter_map(Lane::feed).collect();
         if !rows.is_empty() {
             let decoder = &mut self.decoder;
             if let Err(message) = guarded(|| decoder.advance(&rows)) {
                 // The caches may hold half a step: nobody in it can go on.
-                heard.extend(self.lanes.drain(..).map(|lane| (lane.tag, Heard::Ended(Err(fault(&message))))));
-                self.decoder = self::decoder(&self.gpt, &self.compute);
+                let all = self.lanes.drain(..);
+                heard.extend(all.map(|lane| (lane.tag, Heard::Ended(Err(Error::Model(message.clone()))))));
+                self.decoder = Decoders::new(&self.network, &self.compute);
                 return rows.len();
             }
         }
@@ -153,9 +153,9 @@ impl Stage {
             }
             budget -= count;
             let ids = &lane.pending[lane.read..][..count];
-            match guarded(|| decoder.prefill(lane.id, ids)) {
+            match guarded(|| decoder.prefill(&lane.id, ids)) {
                 Ok(()) => lane.read += count,
-                Err(message) => lane.outcome = Some(Err(fault(&message))),
+                Err(message) => lane.outcome = Some(Err(Error::Model(message))),
             }
         }
     }
@@ -168,10 +168,12 @@ impl Stage {
                 return;
             }
             let choice = catch_unwind(AssertUnwindSafe(|| {
-                let logits = decoder.last_logits(lane.id).map_err(|e| fault(&e.to_string()))?;
-                lane.choose(logits.expect("the prompt is never empty"))
+                let mut mixed = Vec::new();
+                lane.choose(decoder.logits(&lane.id, &mut mixed)?)
             }));
-            lane.outcome = Some(choice.unwrap_or_else(|_| Err(fault("a fault while choosing a token"))));
+            lane.outcome = Some(
+                choice.unwrap_or_else(|_| Err(Error::Model("a fault while choosing a token".to_owned()))),
+            );
         };
         if self.lanes.len() < FORK_CHOICES {
             self.lanes.iter_mut().for_each(choose);
@@ -192,7 +194,7 @@ impl Stage {
                 Some(Ok(_)) if lane.job.grammar.is_done() => Ok(()),
                 Some(Ok(id)) => {
                     lane.next = Some(id);
-                    heard.push((lane.tag, Heard::Token(id)));
+                    heard.push((lane.tag, Heard::Token { id, bar: lane.job.grammar.is_bar(id) }));
                     if stepped { lane.make_room(&mut self.decoder, self.context) } else { Ok(()) }
                 }
             };
@@ -202,7 +204,7 @@ impl Stage {
             }
             // In order, so that requests hear their sequences in order.
             let lane = self.lanes.remove(i);
-            self.decoder.leave(lane.id);
+            self.decoder.leave(&lane.id);
             let played = result.map(|()| Box::new(Played { rng: lane.job.rng, ..lane.played }));
             heard.push((lane.tag, Heard::Ended(played)));
         }
@@ -215,26 +217,31 @@ impl Lane {
     }
 
     /// Its next token, if it is ready for one.
-    fn feed(&mut self) -> Option<(SequenceId, u32)> {
+    fn feed(&mut self) -> Option<(Ids, u32)> {
         if self.is_reading() || self.outcome.is_some() {
             return None;
         }
         let id = self.next.take()?;
         self.stepped = true;
-        Some((self.id, id))
+        Some((self.id.clone(), id))
     }
 
     /// Chooses the next token from the logits that follow everything fed so far.
     fn choose(&mut self, logits: &[f32]) -> Result<u32, Error> {
-        let mut mask = [false; VOCAB as usize];
-        self.job.grammar.mask(&mut mask);
-        let chosen = self.job.sampler.sample(logits, &[], Some(&mask), &mut self.job.rng);
-        let id = chosen.map_err(|e| fault(&e.to_string()))?;
-        self.job.grammar.advance(id)?;
-        if !self.job.grammar.is_done() {
+        let Sequence { grammar, sampler, rng, .. } = &mut self.job;
+        let mut mask = vec![false; logits.len()];
+        grammar.mask(&mut mask);
+        let penalised = sampler.sampling().repetition_penalty != 1.0;
+        let repeats = |id: &&u32| penalised && grammar.repeats(**id);
+        let history: Vec<u32> = self.played.ids.iter().filter(repeats).copied().collect();
+        let id = sampler.sample(logits, &history, Some(&mask), rng)?;
+        grammar.advance(id).map_err(|error| Error::Model(error.to_string()))?;
+        if !grammar.is_done() {
             self.played.ids.push(id);
         }
-        self.played.nats -= log_probability(logits, id);
+        let (chosen, allowed) = log_probability_under(logits, id, &mask);
+        self.played.nats -= chosen;
+        self.played.cost -= allowed;
         Ok(id)
     }
 
@@ -244,22 +251,21 @@ impl Lane {
         let section = self.job.given.iter().chain(&self.played.ids);
         let (mut longest, mut length) = (0, 0);
         for &id in section {
-            length = if is_bar(id) { 1 } else { length + 1 };
+            length = if self.job.grammar.is_bar(id) { 1 } else { length + 1 };
             longest = longest.max(length);
         }
         (longest + longest / 4 + 8).min(BAR_TOKENS)
     }
 
     /// Starts a new context from the newest bars when the old one is nearly full.
-    fn make_room(&mut self, decoder: &mut Decoder, context: usize) -> Result<(), Error> {
-        let error = |e: partita_nn::Error| fault(&e.to_string());
-        let room = context - decoder.position(self.id).map_err(error)?;
+    fn make_room(&mut self, decoder: &mut Decoders, context: usize) -> Result<(), Error> {
+        let room = context - decoder.position(&self.id)?;
         if room == 1 || (room < BAR_TOKENS && self.job.grammar.at_bar_line() && room < self.next_bar()) {
             // The chosen token is fed next, so everything before it is the new context.
             let fed = self.played.ids.len() - 1;
             self.pending = tail(&self.job, &self.played.ids[..fed], context)?;
             self.read = 0;
-            decoder.truncate(self.id, 0).map_err(error)?;
+            decoder.truncate(&self.id, 0)?;
         }
         Ok(())
     }
@@ -272,19 +278,15 @@ fn tail(job: &Sequence, fed: &[u32], context: usize) -> Result<Vec<u32>, Error> 
     let keep = if section.len() <= room {
         0
     } else {
-        let mut starts = (0..section.len()).filter(|&i| is_bar(section[i]));
+        let mut starts = (0..section.len()).filter(|&i| job.grammar.is_bar(section[i]));
         let last = starts.clone().next_back().unwrap_or(0);
         starts.find(|start| section.len() - start <= room / 2).unwrap_or(last)
     };
     let ids: Vec<u32> = job.prompt.iter().chain(&section[keep..]).copied().collect();
     if ids.len() + 8 > context {
-        return Err(Error::Crowded { bar: job.grammar.bars(), hits: ids.len() / 4 });
+        return Err(Error::Crowded { bar: job.grammar.bars(), tokens: ids.len(), context });
     }
     Ok(ids)
-}
-
-fn decoder(gpt: &Arc<Gpt>, compute: &Compute) -> Decoder {
-    Decoder::new(gpt, Arc::clone(&compute.pool), compute.path, MEMORY)
 }
 
 /// An error of the network, or its panic, in words.
@@ -295,21 +297,20 @@ fn guarded(work: impl FnOnce() -> partita_nn::Result<()>) -> Result<(), String> 
     }
 }
 
-fn fault(message: &str) -> Error {
-    Error::Model { name: "drums".into(), message: message.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use partita_nn::{Path, Pool, Precision, Rng, Sampling};
     use partita_tokens::drums::{Constraints, Excerpt, Grammar, Prompt, Task, encode_prompt};
 
     use super::*;
+    use crate::drums::Drummer;
 
     fn stage() -> (Drummer, Stage) {
         let drummer = Drummer::bundled(Precision::Int8).unwrap();
         let pool = Arc::new(Pool::new(2).unwrap());
-        let stage = Stage::new(&drummer, Compute { pool, path: Path::from_env().unwrap() });
+        let stage = Stage::new(&drummer.network(), Compute { pool, path: Path::from_env().unwrap() });
         (drummer, stage)
     }
 
@@ -326,7 +327,7 @@ mod tests {
         Sequence {
             prompt: encode_prompt(&prompt),
             given: vec![],
-            grammar: grammar.unwrap(),
+            grammar: Box::new(grammar.unwrap()),
             rng: Rng::new(seed, 0),
             sampler: Sampler::new(Sampling::default()).unwrap(),
         }
@@ -371,8 +372,8 @@ mod tests {
         stage.join(tag(4), &added, sequence(9, 1)).unwrap();
         let ended = finish(&mut stage);
         assert_eq!(ended[0].1, Ok(alone(7, 2)));
-        assert_eq!(ended[1].1, Err("model drums: a fault while choosing a token".to_owned()));
-        assert_eq!(ended[2].1, Err("model drums: token must be in 0..183, got 5000".to_owned()));
+        assert_eq!(ended[1].1, Err("a fault while choosing a token".to_owned()));
+        assert_eq!(ended[2].1, Err("token must be in 0..183, got 5000".to_owned()));
         assert_eq!(ended[3].1, Ok(alone(8, 2)));
         assert_eq!(ended[4].1, Ok(alone(9, 1)));
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! request thread                                loop thread
-//! Drummer::generate(&shared, ...)               SharedLoop::run
+//! generate(&shared, ...)                        SharedLoop::run
 //!   sequences ------------ arrivals ----------->  wait in line, join when there is room
 //!   bars, watch <---- tokens, a few at a time --  step, step, step
 //!   watch breaks, sampler changes -- control ->   looked at between steps
@@ -20,14 +20,11 @@ use std::time::{Duration, Instant};
 
 use partita_nn::Sampler;
 
-use super::drummer::{Compute, Drummer};
-use super::player::{Played, Player, Sequence};
-use super::stage::{Heard, Stage, Tag};
-use super::watch::{Listener, is_bar};
-use super::{Error, Style};
+use super::together::{Heard, Stage, Tag};
+use super::{Compute, Error, Hear, Network, Played, Player, Sequence};
 
-/// Sequences on the stage at once, unless told otherwise. A place takes [`Drummer::sequence_bytes`] (1.7 MiB for the
-/// bundled model) once it is used; places are used again, lowest first, and given back when nobody plays. A step reads
+/// Sequences on the stage at once, unless told otherwise. A place takes [`Network::sequence_bytes`] (1.7 MiB for the
+/// bundled drummer) once it is used; places are used again, lowest first, and given back when nobody plays. A step reads
 /// the keys and values of all sequences: with 32 they leave a cache of 32 MiB, and throughput falls by a third.
 pub const MOST_LIVE: usize = 16;
 
@@ -41,7 +38,7 @@ const KEEP_FOR: Duration = Duration::from_secs(1);
 /// A handle to a model that many requests share; clones are handles to the same one.
 #[derive(Clone)]
 pub struct Shared {
-    drummer: Arc<Drummer>,
+    network: Network,
     compute: Compute,
     arrivals: Sender<Guest>,
     counters: Arc<Counters>,
@@ -49,7 +46,7 @@ pub struct Shared {
 
 /// The other end of [`Shared`]: somebody's thread has to [`run`](SharedLoop::run) it.
 pub struct SharedLoop {
-    drummer: Arc<Drummer>,
+    network: Network,
     compute: Compute,
     arrivals: Receiver<Guest>,
     counters: Arc<Counters>,
@@ -128,30 +125,25 @@ impl Drop for Leaving {
 }
 
 /// A shared model, with up to [`MOST_LIVE`] sequences at once, and the loop to run for it.
-pub fn share(drummer: Arc<Drummer>, compute: Compute) -> (Shared, SharedLoop) {
-    share_at_most(MOST_LIVE, drummer, compute)
+pub fn share(network: Network, compute: Compute) -> (Shared, SharedLoop) {
+    share_at_most(MOST_LIVE, network, compute)
 }
 
 /// A shared model with up to `most_live` sequences at once, at least 1.
-pub fn share_at_most(most_live: usize, drummer: Arc<Drummer>, compute: Compute) -> (Shared, SharedLoop) {
+pub fn share_at_most(most_live: usize, network: Network, compute: Compute) -> (Shared, SharedLoop) {
     let (sender, receiver) = channel();
     let counters = Arc::new(Counters::default());
     let shared = Shared {
-        drummer: Arc::clone(&drummer),
+        network: network.clone(),
         compute: compute.clone(),
         arrivals: sender,
         counters: Arc::clone(&counters),
     };
     let most_live = most_live.max(1);
-    (shared, SharedLoop { drummer, compute, arrivals: receiver, counters, most_live })
+    (shared, SharedLoop { network, compute, arrivals: receiver, counters, most_live })
 }
 
 impl Shared {
-    /// The model behind this handle.
-    pub fn drummer(&self) -> &Arc<Drummer> {
-        &self.drummer
-    }
-
     /// Counts since the start, and of this moment.
     pub fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -172,14 +164,13 @@ impl Player for Shared {
     /// [`Error::Stopped`] when the loop has ended, [`Error::Model`] for the sequences of another model.
     fn decode(
         &self,
-        drummer: &Drummer,
-        style: &Style,
+        network: &Network,
+        added: &[f32],
         sequences: Vec<Sequence>,
-        listener: &mut Listener<'_>,
+        listener: &mut dyn Hear,
     ) -> Result<Vec<Played>, Error> {
-        if !std::ptr::eq(drummer, &*self.drummer) {
-            let message = "this player plays another model".to_owned();
-            return Err(Error::Model { name: "drums".into(), message });
+        if !network.is(&self.network) {
+            return Err(Error::Model("this player plays another model".to_owned()));
         }
         let control = Arc::new(Control::default());
         let _leaving = Leaving(Arc::clone(&control));
@@ -188,7 +179,7 @@ impl Player for Shared {
         self.counters.waiting.fetch_add(sequences.len() as u64, Ordering::Relaxed);
         let guest = Guest {
             number: 0,
-            added: drummer.style_vector(style).to_vec(),
+            added: added.to_vec(),
             waiting: sequences.into_iter().enumerate().collect(),
             live: 0,
             unsent: Vec::new(),
@@ -235,8 +226,8 @@ impl SharedLoop {
     /// Plays for all handles on the calling thread until the last of them is gone. Blocks while there is nothing to
     /// play.
     pub fn run(self) {
-        let SharedLoop { drummer, compute, arrivals, counters, most_live } = self;
-        let stage = Stage::new(&drummer, compute);
+        let SharedLoop { network, compute, arrivals, counters, most_live } = self;
+        let stage = Stage::new(&network, compute);
         let mut hall = Hall { stage, guests: Vec::new(), arrived: 0, most_live, counters };
         let mut heard = Vec::new();
         let mut trimmed = true;
@@ -331,15 +322,15 @@ impl Hall {
         self.counters.stepped.fetch_add(stepped as u64, Ordering::Relaxed);
         let mut tokens = 0;
         for (tag, event) in heard.drain(..) {
-            tokens += u64::from(matches!(event, Heard::Token(_)));
+            tokens += u64::from(matches!(event, Heard::Token { .. }));
             // Whoever failed a moment ago, or whose sequences come after that, is no longer here.
             let Some(guest) = self.guests.iter_mut().find(|guest| guest.number == tag.request) else {
                 continue;
             };
             match event {
-                Heard::Token(id) => {
+                Heard::Token { id, bar } => {
                     guest.unsent.push((tag.sequence, id));
-                    if is_bar(id) || guest.sent_at.elapsed() >= SEND_AFTER {
+                    if bar || guest.sent_at.elapsed() >= SEND_AFTER {
                         guest.send();
                     }
                 }
