@@ -74,7 +74,8 @@ pub struct Hidden {
 }
 
 impl Hidden {
-    fn any(self) -> bool {
+    /// Whether anything is.
+    pub fn any(self) -> bool {
         self.chords || self.parts.contains(&true)
     }
 }
@@ -89,7 +90,7 @@ pub fn encode_bars(piece: &Piece, excerpt: &Excerpt, hidden: &[Hidden]) -> Vec<u
             if hidden.chords {
                 out.push(Token::Hole.id());
             } else {
-                encode_chords(piece, bar, &mut out);
+                encode_bar_chords(piece, bar, &mut out);
             }
         }
         for &part in &excerpt.parts {
@@ -114,7 +115,7 @@ pub fn encode_filling(piece: &Piece, excerpt: &Excerpt, hidden: &[Hidden]) -> Ve
         }
         out.push(excerpt.bar_token(bar).id());
         if excerpt.chords && holes.chords {
-            encode_chords(piece, bar, &mut out);
+            encode_bar_chords(piece, bar, &mut out);
         }
         for &part in excerpt.parts.iter().filter(|part| holes.parts[part.index()]) {
             out.push(Token::Part(part).id());
@@ -126,7 +127,7 @@ pub fn encode_filling(piece: &Piece, excerpt: &Excerpt, hidden: &[Hidden]) -> Ve
 }
 
 /// The chord in force at the start of a bar, and the changes in it.
-fn encode_chords(piece: &Piece, bar: u32, out: &mut Vec<u32>) {
+pub(super) fn encode_bar_chords(piece: &Piece, bar: u32, out: &mut impl Extend<u32>) {
     let length = piece.cells_per_bar();
     let start = bar * length;
     let first = piece.chord_at(start).unwrap_or(ChordClass::NONE);

@@ -13,11 +13,13 @@
 
 mod chord_class;
 mod codec;
+mod grammar;
 mod piece;
 mod vocab;
 
 pub use chord_class::ChordClass;
 pub use codec::{Excerpt, Hidden, Prompt, Reader, encode_bars, encode_filling, encode_prompt};
+pub use grammar::{Constraints, LeadGrammar};
 pub use piece::{Piece, PieceNote};
 pub use vocab::{
     CELLS, CHORD_GRID, DENSITIES, DURATIONS, MAX_CELLS_PER_BAR, METERS, MOST_REMAINING, PITCHES, Part,
