@@ -7,18 +7,24 @@
 //! so that no function on a [`Key`] or a [`Chord`] can fail.
 
 mod chord;
+mod harte;
 mod key;
 mod name;
 mod pitch_classes;
+mod progression;
+mod roman;
 mod scale;
 mod spelling;
 mod symbol;
 mod syntax;
 
 pub use chord::{Chord, ChordKind, Degree, DegreeOp};
+pub use harte::parse_harte;
 pub use key::{Key, Mode};
 pub use name::{Letter, NoteName};
 pub use pitch_classes::PitchClasses;
+pub use progression::{MOST_SPANS, Progression, Span};
+pub use roman::{parse_roman, roman};
 pub use scale::{Scale, ScaleKind};
 pub use symbol::{NO_CHORD, parse_symbol, symbol};
 pub use syntax::SyntaxError;

@@ -94,8 +94,8 @@ pub(crate) struct Body {
     /// 2, 4, or 24.
     suspended: Option<u8>,
     changes: Vec<Change>,
-    /// Whether `-` may be a sign: not where it separates chords.
-    dash: bool,
+    /// Behind a root `-` is a sign and `/13` a change; behind a numeral they are not.
+    after_root: bool,
 }
 
 /// More changes than that are no chord.
@@ -103,7 +103,7 @@ const MOST_CHANGES: usize = 16;
 
 impl Body {
     /// Reads as far as it makes sense.
-    pub fn read(cursor: &mut Cursor<'_>, triad: Triad, dash: bool) -> Result<Body, SyntaxError> {
+    pub fn read(cursor: &mut Cursor<'_>, triad: Triad, after_root: bool) -> Result<Body, SyntaxError> {
         let mut body = Body {
             triad,
             said: false,
@@ -111,7 +111,7 @@ impl Body {
             extension: None,
             suspended: None,
             changes: Vec::new(),
-            dash,
+            after_root,
         };
         body.quality(cursor);
         body.extension(cursor);
@@ -154,7 +154,7 @@ impl Body {
             "o" if rest.starts_with("omit") => return None,
             // C+5 and C-5 have an altered fifth.
             "+" | "-" | "−" if after.starts_with('5') => return None,
-            "-" if !self.dash => return None,
+            "-" | "−" if !self.after_root => return None,
             _ => (word, quality),
         };
         cursor.at += taken.0.len();
@@ -214,7 +214,7 @@ impl Body {
     /// `b9`, `#11`, `+5`, and these or a bare number behind a slash (`C7/13`).
     fn signed(&mut self, cursor: &mut Cursor<'_>, inside: bool) -> Result<bool, SyntaxError> {
         let before = *cursor;
-        let slash = !inside && cursor.take("/");
+        let slash = !inside && self.after_root && cursor.take("/");
         let plus = cursor.peek() == Some('+');
         let alter = self.sign(cursor);
         let digit = cursor.peek().is_some_and(|it| it.is_ascii_digit());
@@ -239,7 +239,7 @@ impl Body {
         if cursor.take("+") {
             return 1;
         }
-        if self.dash && (cursor.take("-") || cursor.take("−")) {
+        if self.after_root && (cursor.take("-") || cursor.take("−")) {
             return -1;
         }
         read_accidental(cursor)

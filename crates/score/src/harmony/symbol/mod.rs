@@ -50,7 +50,7 @@ impl FromStr for Chord {
 
 /// Reads the symbol that comes next; what ends a symbol is not looked at.
 pub(crate) fn read_symbol(cursor: &mut Cursor<'_>) -> Result<Option<Chord>, SyntaxError> {
-    if ["N.C.", "N.C", "NC", "n.c.", "nc"].into_iter().any(|none| cursor.take(none)) {
+    if take_no_chord(cursor) {
         return Ok(None);
     }
     if !cursor.peek().is_some_and(|letter| ('A'..='G').contains(&letter)) {
@@ -61,6 +61,11 @@ pub(crate) fn read_symbol(cursor: &mut Cursor<'_>) -> Result<Option<Chord>, Synt
     let bass = read_bass(cursor)?;
     let chord = body.chord(root);
     Ok(Some(if let Some(bass) = bass { chord.over(bass) } else { chord }))
+}
+
+/// Steps over `N.C.`
+pub(crate) fn take_no_chord(cursor: &mut Cursor<'_>) -> bool {
+    ["N.C.", "N.C", "NC", "n.c.", "nc"].into_iter().any(|none| cursor.take(none))
 }
 
 /// `/E` if it comes next.
