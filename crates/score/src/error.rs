@@ -70,6 +70,9 @@ pub enum Error {
     /// A key, scale, chord symbol or progression that can't be read.
     #[error(transparent)]
     Syntax(#[from] SyntaxError),
+    /// A mood nobody tagged; `hint` is empty or ", did you mean ...?".
+    #[error("mood must be one of {allowed}, got {got}{hint}")]
+    UnknownMood { got: String, allowed: String, hint: String },
     /// A drawing that can't be made.
     #[error("picture: {0}")]
     Picture(String),

@@ -12,6 +12,7 @@ mod key;
 mod name;
 mod pitch_classes;
 mod progression;
+pub mod progressions;
 mod roman;
 mod scale;
 mod spelling;
