@@ -7,16 +7,29 @@
 //! so that no function on a [`Key`] or a [`Chord`] can fail.
 
 mod chord;
+mod find_key;
+mod harte;
 mod key;
 mod name;
 mod pitch_classes;
+mod progression;
+pub mod progressions;
+mod recognize;
+mod roman;
 mod scale;
 mod spelling;
+mod symbol;
 mod syntax;
 
 pub use chord::{Chord, ChordKind, Degree, DegreeOp};
+pub use find_key::{FoundKey, find_key, find_key_of};
+pub use harte::parse_harte;
 pub use key::{Key, Mode};
 pub use name::{Letter, NoteName};
 pub use pitch_classes::PitchClasses;
+pub use progression::{MOST_SPANS, Progression, Span};
+pub use recognize::{Pulse, Unit, pulses, recognize, recognize_notes};
+pub use roman::{parse_roman, roman};
 pub use scale::{Scale, ScaleKind};
+pub use symbol::{NO_CHORD, parse_symbol, symbol};
 pub use syntax::SyntaxError;
