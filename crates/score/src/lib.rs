@@ -4,6 +4,7 @@
 //! Other crates see ticks only through [`Tick`], beats through [`Beat`] and seconds through [`Second`].
 #![forbid(unsafe_code)]
 
+pub mod demands;
 pub mod drums;
 pub mod edit;
 mod error;

@@ -42,14 +42,14 @@ impl Ppq {
     pub const DEFAULT: Ppq = Ppq(NonZeroU16::new(480).expect("480 is not zero"));
 
     /// `None` outside `1..=32767`.
-    pub fn new(ticks: u16) -> Option<Ppq> {
-        if ticks > 0x7fff {
-            return None;
+    pub const fn new(ticks: u16) -> Option<Ppq> {
+        match NonZeroU16::new(ticks) {
+            Some(ticks) if ticks.get() <= 0x7fff => Some(Ppq(ticks)),
+            _ => None,
         }
-        NonZeroU16::new(ticks).map(Ppq)
     }
 
-    pub fn get(self) -> u16 {
+    pub const fn get(self) -> u16 {
         self.0.get()
     }
 }

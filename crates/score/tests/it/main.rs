@@ -1,5 +1,6 @@
 //! Tests of the public API, on files and on generated music.
 
+mod demands;
 mod differential;
 mod drums;
 mod edge_cases;
