@@ -17,7 +17,8 @@ fn tiny(next: &mut dyn FnMut() -> f64) -> Demands {
     let mut demands = Demands::new(Meter { numerator, denominator: 4 }, bars, 100.0);
     let low = 60 + below(next, 5) as u8;
     demands.range = low..=low + 2 + below(next, if demands.cells() > 48 { 2 } else { 3 }) as u8;
-    demands.grid = [RhythmGrid::Quarter, RhythmGrid::Quarter, RhythmGrid::Half, RhythmGrid::Whole][below(next, 4)];
+    demands.grid =
+        [RhythmGrid::Quarter, RhythmGrid::Quarter, RhythmGrid::Half, RhythmGrid::Whole][below(next, 4)];
     let pitch = |next: &mut dyn FnMut() -> f64| low + below(next, 6) as u8;
     if next() < 0.4 {
         demands.scale = Some(PitchClasses::from_bits(((next() * 4095.0) as u16) | 1 << (low % 12)));
@@ -27,7 +28,11 @@ fn tiny(next: &mut dyn FnMut() -> f64) -> Demands {
     }
     for _ in 0..below(next, 4).saturating_sub(1) {
         let pitch = pitch(next);
-        demands.required.push(if next() < 0.5 { Required::Pitch(pitch) } else { Required::Class(pitch % 12) });
+        demands.required.push(if next() < 0.5 {
+            Required::Pitch(pitch)
+        } else {
+            Required::Class(pitch % 12)
+        });
     }
     if next() < 0.5 {
         demands.max_leap = Some(below(next, 4) as u8);
@@ -40,7 +45,8 @@ fn tiny(next: &mut dyn FnMut() -> f64) -> Demands {
         demands.cadence = Some(pitch(next) % 12);
     }
     demands.strong_beats =
-        [StrongBeats::Free, StrongBeats::Licensed, StrongBeats::Licensed, StrongBeats::Strict][below(next, 4)];
+        [StrongBeats::Free, StrongBeats::Licensed, StrongBeats::Licensed, StrongBeats::Strict]
+            [below(next, 4)];
     let mut cell = 0;
     while cell < demands.cells() && next() < 0.85 {
         let kind = [ChordKind::Major, ChordKind::Minor, ChordKind::Power][below(next, 3)];
@@ -143,7 +149,11 @@ fn a_plan_and_its_walks_are_all_that_obeys_and_nothing_else() {
         }
         let expected = all_that_obey(&demands);
         let Ok(plan) = Plan::new(&demands) else {
-            assert!(expected.is_empty(), "seed {seed}: no plan, but {:?} obeys {demands:?}", expected.first());
+            assert!(
+                expected.is_empty(),
+                "seed {seed}: no plan, but {:?} obeys {demands:?}",
+                expected.first()
+            );
             impossible += 1;
             continue;
         };

@@ -29,7 +29,8 @@ fn below(next: &mut dyn FnMut() -> f64, count: usize) -> usize {
 fn score(demands: &Demands, notes: &[Note], chords: &[(u32, Option<Chord>)], ppq: u16) -> Score {
     let ticks = |cell: u32| Tick(cell * u32::from(ppq) / 12);
     let tick = |note: &Note| Note { onset: ticks(note.onset.0), end: ticks(note.end.0), ..*note };
-    let change = |(cell, chord): &(u32, Option<Chord>)| ChordChange { at: ticks(*cell), chord: chord.clone() };
+    let change =
+        |(cell, chord): &(u32, Option<Chord>)| ChordChange { at: ticks(*cell), chord: chord.clone() };
     Score {
         ppq: Ppq::new(ppq).expect("tests use valid ppq"),
         tempos: TempoMap::constant(demands.tempo),

@@ -11,7 +11,8 @@ fn chords(next: &mut dyn FnMut() -> f64, start: u32, cells: u32) -> Vec<(u32, Op
     let mut chords = Vec::new();
     let mut cell = start + if next() < 0.8 { 0 } else { 12 };
     while cell < start + cells && next() < 0.7 {
-        let chord = Chord::new(NoteName::in_window((next() * 12.0) as u8, -3), kinds[below(next, kinds.len())]);
+        let chord =
+            Chord::new(NoteName::in_window((next() * 12.0) as u8, -3), kinds[below(next, kinds.len())]);
         chords.push((cell, (next() < 0.9).then_some(chord)));
         cell += 1 + (next() * 30.0) as u32;
     }
