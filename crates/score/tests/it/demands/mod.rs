@@ -3,6 +3,7 @@
 mod exhaustive;
 mod named;
 mod planted;
+mod steps;
 mod walking;
 
 use partita_score::demands::{Demands, Step, Walk};
