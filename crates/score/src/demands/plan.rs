@@ -245,7 +245,7 @@ impl Plan {
         let mut states = 0usize;
         for bar in &mut self.bars {
             bar.offset = states;
-            states += (bar.nodes.len() * bar.counts() << self.demands.required.len()) * self.pendings;
+            states += ((bar.nodes.len() * bar.counts()) << self.demands.required.len()) * self.pendings;
         }
         let bytes = states * size_of::<PitchSet>();
         if bytes > Plan::MOST_BYTES {
@@ -338,6 +338,7 @@ fn merged(demands: &Demands) -> Vec<Range<u32>> {
         return vec![whole];
     }
     let mut open = demands.open.clone();
+    open.retain(|it| !it.is_empty());
     open.sort_by_key(|it| it.start);
     let mut joined: Vec<Range<u32>> = Vec::new();
     for next in open {

@@ -67,7 +67,7 @@ fn tiny(next: &mut dyn FnMut() -> f64) -> Demands {
         let cells = demands.cells() as usize;
         let start = 6 * below(next, cells / 6) as u32;
         let end = (start + 6 + 6 * below(next, cells / 6) as u32).min(demands.cells());
-        demands.open.push(start..end);
+        demands.open.push(if next() < 0.1 { start..start } else { start..end });
         if end + 12 < demands.cells() && next() < 0.5 {
             demands.open.push(end + 6..demands.cells());
         }
@@ -142,7 +142,7 @@ fn all_walks(walk: &Walk, melody: &Melody, found: &mut BTreeSet<Line>) {
 #[test]
 fn a_plan_and_its_walks_are_all_that_obeys_and_nothing_else() {
     let (mut possible, mut impossible, mut lines) = (0, 0, 0);
-    for seed in 0..1200 {
+    for seed in 0..800 {
         let demands = tiny(&mut random(seed));
         if demands.strong_beats != StrongBeats::Free && demands.chords.is_empty() {
             continue;
@@ -166,7 +166,7 @@ fn a_plan_and_its_walks_are_all_that_obeys_and_nothing_else() {
         possible += 1;
         lines += walked.len();
     }
-    assert!(possible > 300 && impossible > 200, "{possible} possible, {impossible} not");
+    assert!(possible > 200 && impossible > 130, "{possible} possible, {impossible} not");
     assert!(lines > 10_000, "{lines}");
 }
 
