@@ -72,7 +72,7 @@ fn the_smallest_pair_is_named_whatever_else_is_asked() {
         it.grid = RhythmGrid::Quarter;
     });
     check("density 49-60 can't be met: a bar of 4/4 has 48 places for a note", |it| {
-        it.density = Some(49..=60)
+        it.density = Some(49..=60);
     });
     check("locked C#4 at bar 2, beat 1 and scale C D E F G A B conflict: C#4 is not in the scale", |it| {
         it.scale = c_major;
