@@ -76,8 +76,8 @@ pub(super) fn find(demands: &Demands) -> Contradiction {
     // What is kept is one item for the search, but one note of it may be enough.
     let mut told = only(demands, &found);
     if found.contains(&Item::Locked) {
-        // Trying one after another is quick for a melody, not for a whole roll.
-        for note in demands.locked.iter().take(256) {
+        // One after another is quick for the notes of a melody, not for any number.
+        for note in demands.locked.iter().take(MOST_STATES / plan_states(&told).max(1)) {
             let mut one = told.clone();
             one.locked = vec![*note];
             if is_impossible(&one) {
@@ -102,43 +102,64 @@ pub(super) fn find(demands: &Demands) -> Contradiction {
     Contradiction::Conflict { demands: named, why }
 }
 
-/// The smallest set that can't be met. What is kept may help others (a required pitch that is kept need not be in the
-/// range), so a set counts only if it can't be met with what is kept either.
-fn smallest(demands: &Demands, items: &[Item]) -> Vec<Item> {
-    let conflicts = |set: &[Item]| {
+/// What a search may plan before it stops looking for the very smallest: states of plans, a second or two.
+const MOST_STATES: usize = 1 << 25;
+
+/// Tries sets of demands.
+struct Search<'a> {
+    demands: &'a Demands,
+    states: usize,
+}
+
+impl Search<'_> {
+    /// Whether a set can't be met. What is kept may help others (a required pitch that is kept need not be in the range),
+    /// so it must not be possible with what is kept either.
+    fn conflicts(&mut self, set: &[Item]) -> bool {
+        let with_kept = self.demands.locked.is_empty() || set.contains(&Item::Locked);
         let kept = [set, &[Item::Locked]].concat();
-        is_impossible(&only(demands, set))
-            && (demands.locked.is_empty()
-                || set.contains(&Item::Locked)
-                || is_impossible(&only(demands, &kept)))
-    };
-    if let Some(alone) = items.iter().find(|item| conflicts(&[**item])) {
-        return vec![*alone];
+        self.is_impossible(set) && (with_kept || self.is_impossible(&kept))
     }
-    let count = items.len();
-    for first in 0..count {
-        for second in first + 1..count {
-            let pair = [items[first], items[second]];
-            if conflicts(&pair) {
-                return pair.to_vec();
+
+    fn is_impossible(&mut self, set: &[Item]) -> bool {
+        // Nothing is said of a set whose plan is too large.
+        Plan::build(&only(self.demands, set)).is_ok_and(|plan| {
+            self.states += plan.states();
+            !plan.is_possible()
+        })
+    }
+
+    /// The first set of `count` items that conflicts, if there is time to try them.
+    fn first(&mut self, items: &[Item], chosen: &mut Vec<Item>, count: usize) -> bool {
+        if count == 0 {
+            return self.conflicts(chosen);
+        }
+        for (at, item) in items.iter().enumerate() {
+            if self.states > MOST_STATES {
+                return false;
             }
+            chosen.push(*item);
+            if self.first(&items[at + 1..], chosen, count - 1) {
+                return true;
+            }
+            chosen.pop();
+        }
+        false
+    }
+}
+
+/// One demand that can't be met alone, else a pair, else three, else a set of which nothing can be left out.
+fn smallest(demands: &Demands, items: &[Item]) -> Vec<Item> {
+    let mut search = Search { demands, states: 0 };
+    for count in 1..=3 {
+        let mut chosen = Vec::new();
+        if search.first(items, &mut chosen, count) {
+            return chosen;
         }
     }
-    for first in 0..count {
-        for second in first + 1..count {
-            for third in second + 1..count {
-                let three = [items[first], items[second], items[third]];
-                if conflicts(&three) {
-                    return three.to_vec();
-                }
-            }
-        }
-    }
-    // Leaving out one after another gives a set of which nothing can be left out.
     let mut left = items.to_vec();
     for item in items {
         let without: Vec<Item> = left.iter().copied().filter(|it| it != item).collect();
-        if conflicts(&without) {
+        if search.conflicts(&without) {
             left = without;
         }
     }
@@ -146,8 +167,11 @@ fn smallest(demands: &Demands, items: &[Item]) -> Vec<Item> {
 }
 
 fn is_impossible(demands: &Demands) -> bool {
-    // A subset is as large as the whole at most, so an error here says nothing about it.
     Plan::build(demands).is_ok_and(|plan| !plan.is_possible())
+}
+
+fn plan_states(demands: &Demands) -> usize {
+    Plan::build(demands).map_or(0, |plan| plan.states())
 }
 
 /// In the order in which they are named.

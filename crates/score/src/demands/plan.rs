@@ -159,6 +159,11 @@ impl Plan {
         self.table.len() * size_of::<PitchSet>()
     }
 
+    /// States told apart, each with its set of last pitches; at least the places where notes may begin.
+    pub(super) fn states(&self) -> usize {
+        self.table.len() + self.nodes.len()
+    }
+
     pub(super) fn is_possible(&self) -> bool {
         self.silence_from(0, 0)
     }
@@ -240,7 +245,7 @@ impl Plan {
         let mut states = 0usize;
         for bar in &mut self.bars {
             bar.offset = states;
-            states += (bar.nodes.len() * bar.counts() << self.demands.required.len()) * self.pendings;
+            states += ((bar.nodes.len() * bar.counts()) << self.demands.required.len()) * self.pendings;
         }
         let bytes = states * size_of::<PitchSet>();
         if bytes > Plan::MOST_BYTES {
@@ -333,6 +338,7 @@ fn merged(demands: &Demands) -> Vec<Range<u32>> {
         return vec![whole];
     }
     let mut open = demands.open.clone();
+    open.retain(|it| !it.is_empty());
     open.sort_by_key(|it| it.start);
     let mut joined: Vec<Range<u32>> = Vec::new();
     for next in open {
@@ -376,7 +382,8 @@ fn nodes(demands: &Demands, locked: &[Note], open: &[Range<u32>]) -> Vec<Node> {
             nodes.push(Node { cell, allowed: pitches & tones, rule, kept: false, free_leap: false });
         }
     }
-    let is_open = |cell: u32| open.iter().any(|stretch| stretch.contains(&cell));
+    let stretch = |cell: u32| open.partition_point(|it| it.start <= cell).checked_sub(1).map(|at| &open[at]);
+    let is_open = |cell: u32| stretch(cell).is_some_and(|it| it.contains(&cell));
     for (at, note) in locked.iter().enumerate() {
         let cell = note.onset.0;
         let (mut allowed, mut node_rule, mut free_leap) = (PitchSet::of(note.pitch), Rule::Any, false);
@@ -389,7 +396,8 @@ fn nodes(demands: &Demands, locked: &[Note], open: &[Range<u32>]) -> Vec<Node> {
             }
         } else {
             let from = at.checked_sub(1).map(|before| locked[before].onset.0);
-            free_leap = from.is_some_and(|from| !open.iter().any(|it| it.start < cell && it.end > from));
+            let last_open = |before| stretch(before).map_or(0, |it| it.end);
+            free_leap = from.is_some_and(|from| last_open(cell) <= from);
         }
         nodes.push(Node { cell, allowed, rule: node_rule, kept: true, free_leap });
     }

@@ -49,8 +49,9 @@ pub struct Demands {
     /// Notes kept as they are, in cells: they begin, end and sound as given, and nothing else sounds meanwhile. They
     /// must not overlap.
     pub locked: Vec<Note>,
-    /// Where new notes may sound, from first cell to one past the last; a new note lies wholly inside one. Empty:
-    /// everywhere. Outside, only what is locked sounds.
+    /// Where new notes may sound, from first cell to one past the last; a new note lies wholly inside one (those that
+    /// touch are one). Outside, only what is locked sounds. No stretches: everything is open; to open nothing, give one
+    /// without cells, `0..0`.
     pub open: Vec<Range<u32>>,
 }
 
@@ -270,8 +271,8 @@ impl Demands {
             }
         }
         for open in &self.open {
-            if open.is_empty() || open.end > cells {
-                let allowed = format!("stretches of at least one cell in 0..{cells}");
+            if open.start > open.end || open.end > cells {
+                let allowed = format!("stretches in 0..{cells}");
                 return fail(Demand::Open, &allowed, format!("{}..{}", open.start, open.end));
             }
         }

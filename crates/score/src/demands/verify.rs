@@ -3,7 +3,7 @@
 use super::{Demand, Demands, StrongBeats, names, strong_cells};
 use crate::harmony::Chord;
 use crate::{Note, Score};
-use std::fmt;
+use std::{fmt, ops::Range};
 
 /// A demand that a score does not meet.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +65,8 @@ struct Verifier<'a> {
     cell: u64,
     /// Fine time of a bar.
     bar: u64,
+    /// What is open, in fine time: rising and apart.
+    open: Vec<Range<u64>>,
     found: Vec<Violation>,
 }
 
@@ -82,7 +84,9 @@ impl<'a> Verifier<'a> {
         let meter = demands.meter;
         // A whole number, since every metre has whole cells in a bar.
         let bar = (u64::from(meter.numerator) * 48 / u64::from(meter.denominator.max(1)) * cell).max(1);
-        Verifier { score, demands, notes, cell, bar, found: Vec::new() }
+        let everywhere = 0..u64::MAX;
+        let open = if demands.open.is_empty() { vec![everywhere] } else { joined(&demands.open, cell) };
+        Verifier { score, demands, notes, cell, bar, open, found: Vec::new() }
     }
 
     fn tell(&mut self, demand: Demand, at: u64, found: String) {
@@ -97,7 +101,7 @@ impl<'a> Verifier<'a> {
 
     /// Whether fine time `at` is open.
     fn is_open(&self, at: u64) -> bool {
-        self.demands.open.is_empty() || self.demands.open.iter().any(|it| self.fine(it).contains(&at))
+        self.open.iter().any(|open| open.contains(&at))
     }
 
     /// Notes that begin where it is open.
@@ -105,7 +109,7 @@ impl<'a> Verifier<'a> {
         self.notes.iter().copied().filter(|note| self.is_open(note.onset)).collect()
     }
 
-    fn fine(&self, cells: &std::ops::Range<u32>) -> std::ops::Range<u64> {
+    fn fine(&self, cells: &Range<u32>) -> Range<u64> {
         u64::from(cells.start) * self.cell..u64::from(cells.end) * self.cell
     }
 
@@ -128,7 +132,7 @@ impl<'a> Verifier<'a> {
             self.tell(Demand::Meter, 0, format!("{first} where {} was demanded", demands.meter));
         }
         for (at, meter) in self.score.meters.changes().iter().skip_while(|(at, _)| at.0 == 0) {
-            if *meter != demands.meter || u64::from(at.0) * 12 % self.bar != 0 {
+            if *meter != demands.meter || !(u64::from(at.0) * 12).is_multiple_of(self.bar) {
                 self.tell(Demand::Meter, u64::from(at.0) * 12, format!("{meter} begins"));
             }
         }
@@ -258,8 +262,7 @@ impl<'a> Verifier<'a> {
 
     /// Whether nothing from the first onset to the second, both included, is open.
     fn is_closed_between(&self, from: u64, to: u64) -> bool {
-        let meets = |open: std::ops::Range<u64>| open.start <= to && open.end > from;
-        !self.demands.open.is_empty() && !self.demands.open.iter().any(|it| meets(self.fine(it)))
+        !self.open.iter().any(|open| open.start <= to && open.end > from)
     }
 
     /// Rhythm grid and density.
@@ -269,7 +272,7 @@ impl<'a> Verifier<'a> {
         for note in self.open_notes() {
             let in_bar = note.onset % self.bar;
             let on_grid = demands.grid == super::RhythmGrid::Free
-                || demands.grid.strides().iter().any(|it| in_bar % (u64::from(*it) * self.cell) == 0);
+                || demands.grid.strides().iter().any(|it| in_bar.is_multiple_of(u64::from(*it) * self.cell));
             if !on_grid {
                 let found =
                     format!("{} does not begin on the {} grid", names::pitch(note.note.pitch), demands.grid);
@@ -279,8 +282,7 @@ impl<'a> Verifier<'a> {
         let Some(density) = &demands.density else { return };
         for bar in 0..u64::from(demands.bars) {
             let (start, end) = (bar * self.bar, (bar + 1) * self.bar);
-            let meets = |open: std::ops::Range<u64>| open.start < end && open.end > start;
-            if !demands.open.is_empty() && !demands.open.iter().any(|it| meets(self.fine(it))) {
+            if !self.open.iter().any(|open| open.start < end && open.end > start) {
                 continue;
             }
             let count = notes.iter().filter(|note| (start..end).contains(&note.onset)).count();
@@ -360,10 +362,7 @@ impl<'a> Verifier<'a> {
             }
         }
         for (note, kept) in notes.iter().zip(taken) {
-            let within = |open: std::ops::Range<u64>| open.start <= note.onset && note.end <= open.end;
-            // Stretches that touch are one.
-            let inside =
-                demands.open.is_empty() || joined(&demands.open).iter().any(|it| within(self.fine(it)));
+            let inside = self.open.iter().any(|open| open.start <= note.onset && note.end <= open.end);
             if !kept && !inside {
                 let found = format!("a new {} sounds outside the open region", names::pitch(note.note.pitch));
                 self.tell(Demand::Open, note.onset, found);
@@ -372,15 +371,17 @@ impl<'a> Verifier<'a> {
     }
 }
 
-fn joined(open: &[std::ops::Range<u32>]) -> Vec<std::ops::Range<u32>> {
-    let mut rising = open.to_vec();
+/// Stretches of cells in fine time, those that touch joined.
+fn joined(open: &[Range<u32>], cell: u64) -> Vec<Range<u64>> {
+    let mut rising: Vec<_> = open.iter().filter(|it| it.start < it.end).cloned().collect();
     rising.sort_by_key(|it| (it.start, it.end));
-    let mut joined: Vec<std::ops::Range<u32>> = Vec::new();
+    let mut joined: Vec<Range<u64>> = Vec::new();
     for it in rising {
-        if let Some(last) = joined.last_mut().filter(|last| last.end >= it.start) {
-            last.end = last.end.max(it.end);
+        let (start, end) = (u64::from(it.start) * cell, u64::from(it.end) * cell);
+        if let Some(last) = joined.last_mut().filter(|last| last.end >= start) {
+            last.end = last.end.max(end);
         } else {
-            joined.push(it);
+            joined.push(start..end);
         }
     }
     joined

@@ -1,4 +1,10 @@
 //! Going through a piece note by note, always within what can still be completed.
+//!
+//! Why a walk never gets stuck: its state is always one from which the plan can complete the piece, at the start because
+//! there is a plan, after each event because only such events are allowed. That the piece can be completed means that
+//! from here either a note may begin at some later place of the bar, or nothing more has to come in it. Then the note is
+//! offered, or the end of the bar is; or, where what sounds must end before, the rest, which changes nothing of the
+//! state but the place. Chords that are told only add notes, on beats that the plan had left out.
 
 use super::plan::{Ledger, Node, Rule};
 use super::{PitchSet, Plan, StrongBeats, names};

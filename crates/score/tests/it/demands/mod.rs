@@ -1,8 +1,11 @@
 //! Demands, plans and the verifier, against each other and against every melody there is.
 
+#![allow(clippy::single_range_in_vec_init, reason = "one open stretch is a list of one range")]
+
 mod exhaustive;
 mod named;
 mod planted;
+mod steps;
 mod walking;
 
 use partita_score::demands::{Demands, Step, Walk};
