@@ -14,6 +14,7 @@ pub mod events;
 mod excerpt;
 pub mod groove;
 pub mod melody;
+pub mod miditok;
 pub mod trio;
 
 pub use excerpt::{ConvertError, Excerpt, MAGENTA_QPM, STEPS_PER_BAR, STEPS_PER_QUARTER, VELOCITY};

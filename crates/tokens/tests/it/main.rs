@@ -2,6 +2,7 @@
 
 mod converters;
 mod magenta;
+mod miditok;
 
 use partita_score::{DrumClass, Hit};
 use partita_tokens::drums::{

@@ -1,0 +1,5 @@
+//! x
+/// x
+pub struct Follow;
+/// x
+pub struct Limits;

@@ -1,0 +1,141 @@
+//! Tokenizers against MidiTok. `PARTITA_VECTORS` names a directory with `miditok/`; without it, the repository's own
+//! selection of the files is used.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use partita_tokens::miditok::{DecodedScore, Tokenizer, Tokens};
+use serde_json::{Value, json};
+
+fn root() -> PathBuf {
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/reference");
+    std::env::var_os("PARTITA_VECTORS").map_or(own, PathBuf::from).join("miditok")
+}
+
+fn json(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Names of the configurations of MidiTok 3.1.0.
+fn configs() -> Vec<String> {
+    let entries = fs::read_dir(root().join("configs")).expect("configurations");
+    let names = entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| !name.ends_with("_v306") && !name.ends_with("_v218")).collect();
+    names.sort();
+    assert!(names.len() >= 11, "{names:?}");
+    names
+}
+
+/// Stems of the files a configuration has answers for.
+fn stems(config: &str) -> Vec<String> {
+    let entries = fs::read_dir(root().join("expected").join(config)).expect("answers");
+    let mut stems: Vec<String> = entries
+        .map(|entry| entry.expect("readable").path().file_stem().expect("a name").to_string_lossy().into_owned())
+        .collect();
+    stems.sort();
+    assert!(stems.len() >= 10, "{config}: {stems:?}");
+    stems
+}
+
+fn midi(stem: &str) -> Vec<u8> {
+    fs::read(root().join("midi").join(format!("{stem}.mid"))).expect("its MIDI file")
+}
+
+fn tokenizer(config: &str) -> Tokenizer {
+    Tokenizer::open(root().join("configs").join(config)).unwrap_or_else(|error| panic!("{config}: {error}"))
+}
+
+/// A list of ids, or a list of lists.
+fn lists(value: &Value) -> Vec<Vec<u32>> {
+    let list = value.as_array().expect("ids");
+    let ids = |list: &Vec<Value>| list.iter().map(|id| id.as_u64().expect("an id") as u32).collect();
+    if list.first().is_some_and(Value::is_array) {
+        return list.iter().map(|list| ids(list.as_array().expect("ids"))).collect();
+    }
+    vec![ids(list)]
+}
+
+fn score(score: &DecodedScore) -> Value {
+    let signature = |&(at, it): &(u32, partita_tokens::miditok::TimeSignature)| json!([at, it.numerator, it.denominator]);
+    let tracks: Vec<Value> = score
+        .tracks
+        .iter()
+        .map(|track| {
+            let notes = track.notes.iter().map(|it| json!([it.time, it.duration, it.pitch, it.velocity]));
+            let notes: Vec<Value> = notes.collect();
+            json!({"program": track.program, "is_drum": track.is_drum, "name": track.name, "notes": notes})
+        })
+        .collect();
+    json!({
+        "tpq": score.ticks_per_quarter,
+        "tempos": score.tempos.iter().map(|&(at, tempo)| json!([at, tempo])).collect::<Vec<_>>(),
+        "time_signatures": score.time_signatures.iter().map(signature).collect::<Vec<_>>(),
+        "tracks": tracks,
+    })
+}
+
+/// The first place where two lists of ids part.
+fn parting(got: &[Vec<u32>], want: &[Vec<u32>]) -> String {
+    if got.len() != want.len() {
+        return format!("{} sequences instead of {}", got.len(), want.len());
+    }
+    let pairs = got.iter().zip(want).enumerate();
+    for (index, (got, want)) in pairs {
+        let at = got.iter().zip(want).position(|(a, b)| a != b).unwrap_or(got.len().min(want.len()));
+        if got != want {
+            let around = |ids: &[u32]| ids[at.saturating_sub(6)..(at + 6).min(ids.len())].to_vec();
+            return format!("sequence {index} at {at}: {:?} instead of {:?}", around(got), around(want));
+        }
+    }
+    "no difference".into()
+}
+
+#[test]
+fn miditok_ids_are_the_library_s_for_every_configuration_and_file() {
+    let mut wrong = Vec::new();
+    for config in configs() {
+        let tokenizer = tokenizer(&config);
+        for stem in stems(&config) {
+            let expected = json(&root().join("expected").join(&config).join(format!("{stem}.json")));
+            let want = lists(&expected["ids"]);
+            match tokenizer.encode(&midi(&stem)) {
+                Ok(tokens) if tokens.ids == want => {}
+                Ok(tokens) => wrong.push(format!("{config}/{stem}: {}", parting(&tokens.ids, &want))),
+                Err(error) => wrong.push(format!("{config}/{stem}: {error}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn programs(expected: &Value) -> Vec<(i16, bool)> {
+    let Some(list) = expected["programs"].as_array() else { return Vec::new() };
+    list.iter()
+        .map(|pair| (pair[0].as_i64().expect("a program") as i16, pair[1].as_bool().expect("whether drums")))
+        .collect()
+}
+
+#[test]
+fn miditok_scores_are_the_library_s_for_every_configuration_and_file() {
+    let mut wrong = Vec::new();
+    for config in configs() {
+        let tokenizer = tokenizer(&config);
+        for stem in stems(&config) {
+            let expected = json(&root().join("expected").join(&config).join(format!("{stem}.json")));
+            let mut tokens = Tokens::new(lists(&expected["ids"]));
+            tokens.programs = programs(&expected);
+            match tokenizer.decode(&tokens) {
+                Ok(decoded) if score(&decoded) == expected["decoded"] => {}
+                Ok(decoded) => {
+                    let (got, want) = (score(&decoded).to_string(), expected["decoded"].to_string());
+                    let at = got.bytes().zip(want.bytes()).position(|(a, b)| a != b).unwrap_or(0).saturating_sub(40);
+                    let part = |text: &str| text.chars().skip(at).take(90).collect::<String>();
+                    wrong.push(format!("{config}/{stem}:\n  {}\n  {}", part(&got), part(&want)));
+                }
+                Err(error) => wrong.push(format!("{config}/{stem}: {error}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
+}
