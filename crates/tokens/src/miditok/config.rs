@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::bins::Resolution;
+use super::keys::OtherKeys;
 use super::{Error, Result};
 
 /// How time and notes become tokens.
@@ -151,7 +152,7 @@ pub struct Config {
     /// REMI writes the bars after the last onset in which notes still sound.
     pub add_trailing_bars: bool,
     /// Keys that have no effect on ids, kept for writing.
-    pub(super) rest: super::keys::Rest,
+    pub rest: OtherKeys,
 }
 
 /// Versions as a tokenizer file says them.
@@ -218,7 +219,7 @@ impl Config {
             time_signature_range: vec![(8, vec![3, 12, 6]), (4, vec![5, 6, 3, 2, 1, 4])],
             use_bar_end_tokens: false,
             add_trailing_bars: false,
-            rest: super::keys::Rest::default(),
+            rest: OtherKeys::default(),
         }
     }
 

@@ -7,7 +7,7 @@ use super::{Error, Result};
 
 /// What has no effect on ids as long as the options it belongs to are off; kept for writing.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Rest {
+pub struct OtherKeys {
     keys: Vec<(String, Json)>,
     parameters: Vec<(String, Json)>,
 }
@@ -185,7 +185,7 @@ pub(super) fn read(
         )?,
         use_bar_end_tokens: false,
         add_trailing_bars: false,
-        rest: Rest::default(),
+        rest: OtherKeys::default(),
     };
     rest(reader, config)?.check()
 }

@@ -158,8 +158,11 @@ impl Sections {
         self.0.len() <= 1
     }
 
-    /// The section of a time; `from` is where a search among rising times left off.
+    /// The section of a time; `from` is where the last search left off.
     pub fn at(&self, time: i64, from: &mut usize) -> Section {
+        if self.0.get(*from).is_some_and(|section| time < section.start) {
+            *from = 0;
+        }
         while self.0.get(*from + 1).is_some_and(|next| next.start <= time) {
             *from += 1;
         }
@@ -168,6 +171,32 @@ impl Sections {
 
     pub fn first(&self) -> Section {
         self.at(i64::MIN, &mut 0)
+    }
+
+    /// Moves the onsets of a track to the grids of their sections.
+    ///
+    /// Where a section ends is found by halving, on from the end of the one before. MidiTok does so whether or not the
+    /// onsets rise, so for unsorted notes (those it decodes from MIDI-Like) the place depends on the way of searching.
+    fn snap_onsets(&self, notes: &mut [Note]) {
+        let mut first = 0;
+        for (index, &section) in self.0.iter().enumerate() {
+            let (mut low, mut high) = (first, notes.len());
+            let Some(end) = self.0.get(index + 1).map(|next| next.start) else {
+                notes[first..].iter_mut().for_each(|note| note.time = Sections::snap(section, note.time));
+                return;
+            };
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if notes[middle].time < end {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            // The ends of all sections are found before any onset moves: an onset may move to an end, never over it.
+            notes[first..low].iter_mut().for_each(|note| note.time = Sections::snap(section, note.time));
+            first = low;
+        }
     }
 
     /// The nearest step of a section's grid, half to even.
@@ -212,14 +241,16 @@ fn notes(part: &mut Part, sections: &Sections, config: &Config, tables: &Tables)
         note.velocity = tables.velocities[usize::from(note.velocity & 127)];
     }
     if !sections.is_even() {
-        let mut from = 0;
-        for note in &mut part.notes {
-            let end = note.time + note.duration;
-            let section = sections.at(note.time, &mut from);
-            note.time = Sections::snap(section, note.time);
-            if on_off && lasts {
-                let end = Sections::snap(sections.at(end, &mut 0), end);
-                let shortest = sections.at(note.time, &mut 0).step;
+        if on_off && lasts {
+            // Ends for now; both ends of a note are moved, not its length.
+            part.notes.iter_mut().for_each(|note| note.duration += note.time);
+        }
+        sections.snap_onsets(&mut part.notes);
+        if on_off && lasts {
+            let mut from = 0;
+            for note in &mut part.notes {
+                let end = Sections::snap(sections.at(note.duration, &mut from), note.duration);
+                let shortest = sections.at(note.time, &mut from).step;
                 note.duration = if end > note.time { end - note.time } else { shortest };
             }
         }

@@ -5,7 +5,7 @@ use super::config::{Config, Split, Tokenization};
 use super::decode::{DecodedScore, Decoder, decode};
 use super::encode::{Encoder, encode};
 use super::prepare::{prepare, sort_notes};
-use super::read::read;
+use super::read::{Piece, read};
 use super::tables::Tables;
 use super::token::Token;
 use super::{Error, Result, Vocab};
@@ -113,6 +113,19 @@ impl Tokenizer {
         if self.config.sorts_notes() {
             piece.parts.iter_mut().for_each(|part| sort_notes(&mut part.notes));
         }
+        self.encode_piece(piece)
+    }
+
+    /// Base ids of a decoded score, whose notes keep their lengths and their order. (In a MIDI file, of two notes of one
+    /// pitch that overlap, the first to begin would be the first to end.)
+    ///
+    /// # Errors
+    /// A score that needs a token the vocabulary lacks.
+    pub fn encode_decoded(&self, score: &DecodedScore) -> Result<Tokens> {
+        self.encode_piece(score.to_piece())
+    }
+
+    fn encode_piece(&self, piece: Piece) -> Result<Tokens> {
         let piece = prepare(piece, &self.config, &self.tables)?;
         let encoder = Encoder { config: &self.config, vocab: &self.vocab, tables: &self.tables };
         let sequences = encode(encoder, &piece, self.is_trained())?;

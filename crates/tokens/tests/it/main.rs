@@ -3,6 +3,8 @@
 mod converters;
 mod magenta;
 mod miditok;
+mod miditok_follow;
+mod miditok_hostile;
 
 use partita_score::{DrumClass, Hit};
 use partita_tokens::drums::{

@@ -9,6 +9,7 @@ mod structured;
 use partita_score::{Meter, MeterMap, Note, Ppq, Score, TempoMap, Tick, Track};
 
 use super::config::{Config, TimeSignature, Tokenization};
+use super::read;
 use super::tables::{Tables, microseconds};
 use super::token::Token;
 use super::{Error, Result};
@@ -273,7 +274,35 @@ impl DecodedScore {
     }
 }
 
+impl DecodedScore {
+    /// As if it had been read from a file.
+    pub(super) fn to_piece(&self) -> read::Piece {
+        let part = |track: &DecodedTrack| read::Part {
+            channel: if track.is_drum { DRUM_CHANNEL } else { 0 },
+            program: track.program,
+            notes: track.notes.iter().map(DecodedNote::to_read).collect(),
+            last_control: 0,
+        };
+        read::Piece {
+            ticks_per_quarter: self.ticks_per_quarter.max(1),
+            parts: self.tracks.iter().map(part).collect(),
+            tempos: self.tempos.iter().map(|&(at, tempo)| (i64::from(at), tempo)).collect(),
+            signatures: self.time_signatures.iter().map(|&(at, it)| (i64::from(at), it)).collect(),
+            last_mark: 0,
+        }
+    }
+}
+
 impl DecodedNote {
+    fn to_read(&self) -> read::Note {
+        read::Note {
+            time: i64::from(self.time),
+            duration: i64::from(self.duration),
+            pitch: self.pitch & 127,
+            velocity: self.velocity.max(0) as u8,
+        }
+    }
+
     fn to_note(&self) -> Note {
         Note {
             onset: Tick(self.time),

@@ -1,7 +1,7 @@
 //! REMI: bars and positions.
 //!
 //! ```text
-//! Bar TimeSig Position Tempo Position [Program] Pitch Velocity Duration Pitch Velocity Duration Position ... Bar ...
+//! Bar TimeSig Position Tempo [Program] Pitch Velocity Duration Pitch Velocity Duration Position ... Bar ...
 //! ```
 
 use super::{Encoder, Event, EventKind, Sequence};

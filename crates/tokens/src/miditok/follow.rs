@@ -1,5 +1,0 @@
-//! x
-/// x
-pub struct Follow;
-/// x
-pub struct Limits;
