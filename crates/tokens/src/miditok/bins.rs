@@ -161,12 +161,17 @@ mod tests {
         assert_eq!([0, 1, 2, 3, 9].map(|value| nearest(&[0, 2, 4], value)), [0, 1, 1, 2, 2]);
         let ruler = Ruler::new(&spans(&[Resolution { from: 0, to: 1, resolution: 4 }]), 8);
         assert_eq!([-3, 0, 1, 2, 3, 5, 8, 99].map(|ticks| ruler.nearest(ticks)), [0, 0, 0, 0, 1, 2, 3, 3]);
-        assert_eq!([1, 2, 3, 4, 100].map(|ticks| ruler.largest_within(ticks)), [None, Some(0), Some(0), Some(1), Some(3)]);
+        assert_eq!(
+            [1, 2, 3, 4, 100].map(|ticks| ruler.largest_within(ticks)),
+            [None, Some(0), Some(0), Some(1), Some(3)]
+        );
     }
 
     #[test]
     fn tempos_print_as_python_floats() {
-        for (hundredths, text) in [(4000, "40.0"), (4677, "46.77"), (12130, "121.3"), (10, "0.1"), (5, "0.05")] {
+        for (hundredths, text) in
+            [(4000, "40.0"), (4677, "46.77"), (12130, "121.3"), (10, "0.1"), (5, "0.05")]
+        {
             assert_eq!(tempo_text(hundredths), text);
             assert_eq!(tempo_from_text(text), Some(hundredths));
         }

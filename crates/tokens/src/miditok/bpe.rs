@@ -96,7 +96,8 @@ impl Merges {
             from = cut;
         }
         words.push(text[from..].iter().collect());
-        let encoding = self.model.encode_fast(words, true).map_err(|error| Error::Model(error.to_string()))?;
+        let encoding =
+            self.model.encode_fast(words, true).map_err(|error| Error::Model(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -135,7 +136,8 @@ impl Affixes {
         let before = &value["pre_tokenizer"];
         let space = if before["type"] == "Metaspace" { text(&before["replacement"]) } else { String::new() };
         let model = &value["model"];
-        let (prefix, suffix) = (text(&model["continuing_subword_prefix"]), text(&model["end_of_word_suffix"]));
+        let (prefix, suffix) =
+            (text(&model["continuing_subword_prefix"]), text(&model["end_of_word_suffix"]));
         Ok(Affixes { prefix, suffix, space })
     }
 

@@ -24,7 +24,11 @@ pub(super) fn check(config: &Config) -> Result<()> {
     count("num_tempos", config.num_tempos, MOST_TEMPOS)?;
     let (low, high) = config.tempo_range;
     if !(low >= 1.0 && low <= high && high <= 10_000.0) {
-        return Err(Error::value("tempo_range", "two rising numbers in [1, 10000]", format!("[{low}, {high}]")));
+        return Err(Error::value(
+            "tempo_range",
+            "two rising numbers in [1, 10000]",
+            format!("[{low}, {high}]"),
+        ));
     }
     programs("programs", &config.programs)?;
     programs("use_note_duration_programs", &config.use_note_duration_programs)?;
@@ -100,7 +104,10 @@ fn time_signatures(config: &Config) -> Result<()> {
     let mut denominators = Vec::new();
     for (denominator, numerators) in &config.time_signature_range {
         let denominator = *denominator;
-        if !denominator.is_power_of_two() || denominator > MOST_DENOMINATOR || denominators.contains(&denominator) {
+        if !denominator.is_power_of_two()
+            || denominator > MOST_DENOMINATOR
+            || denominators.contains(&denominator)
+        {
             let allowed = format!("denominators that are different powers of two up to {MOST_DENOMINATOR}");
             return Err(Error::value(field, allowed, denominator));
         }
@@ -108,12 +115,20 @@ fn time_signatures(config: &Config) -> Result<()> {
         let mut seen = Vec::new();
         for &numerator in numerators {
             if !(1..=MOST_NUMERATOR).contains(&numerator) || seen.contains(&numerator) {
-                return Err(Error::value(field, format!("different numerators in 1..={MOST_NUMERATOR}"), numerator));
+                return Err(Error::value(
+                    field,
+                    format!("different numerators in 1..={MOST_NUMERATOR}"),
+                    numerator,
+                ));
             }
             seen.push(numerator);
         }
         if seen.is_empty() {
-            return Err(Error::value(field, "numerators for every denominator", format!("none for {denominator}")));
+            return Err(Error::value(
+                field,
+                "numerators for every denominator",
+                format!("none for {denominator}"),
+            ));
         }
     }
     if config.use_time_signatures && !denominators.contains(&4) {
@@ -127,11 +142,18 @@ fn names(config: &Config) -> Result<()> {
     let fits = |name: &str| !name.is_empty() && name.len() <= MOST_NAME;
     if config.special_tokens.len() > MOST_SPECIAL || config.special_tokens.iter().any(|name| !fits(name)) {
         let allowed = format!("up to {MOST_SPECIAL} names of 1..={MOST_NAME} bytes");
-        return Err(Error::value("special_tokens", allowed, format!("{} names", config.special_tokens.len())));
+        return Err(Error::value(
+            "special_tokens",
+            allowed,
+            format!("{} names", config.special_tokens.len()),
+        ));
     }
     let chords = &config.chord_maps;
     let good = |(name, map): &(String, Vec<i16>)| {
-        fits(name) && !name.contains(['_', ':']) && map.len() <= 10 && map.iter().all(|step| (-127..=127).contains(step))
+        fits(name)
+            && !name.contains(['_', ':'])
+            && map.len() <= 10
+            && map.iter().all(|step| (-127..=127).contains(step))
     };
     if chords.len() > MOST_CHORDS || !chords.iter().all(good) {
         let allowed = format!("up to {MOST_CHORDS} names without _ or : and their semitones in -127..=127");
@@ -140,7 +162,11 @@ fn names(config: &Config) -> Result<()> {
     if let Some((from, to)) = config.chord_unknown
         && (from > to || to > 32)
     {
-        return Err(Error::value("chord_unknown", "two rising numbers of notes up to 32", format!("[{from}, {to}]")));
+        return Err(Error::value(
+            "chord_unknown",
+            "two rising numbers of notes up to 32",
+            format!("[{from}, {to}]"),
+        ));
     }
     if config.version < Version::new(3, 0, 1) && config.use_pitchdrum_tokens {
         return Err(Error::Unsupported("use_pitchdrum_tokens needs MidiTok 3.0.1".into()));

@@ -52,8 +52,8 @@ impl Tokenizer {
             }
         };
         let miditok = word("miditok_version")?;
-        let miditok =
-            miditok.ok_or_else(|| Error::value("miditok_version", "a version such as \"3.1.0\"", "nothing"))?;
+        let miditok = miditok
+            .ok_or_else(|| Error::value("miditok_version", "a version such as \"3.1.0\"", "nothing"))?;
         let version = Version::parse(&miditok)
             .ok_or_else(|| Error::value("miditok_version", "a version such as \"3.1.0\"", &miditok))?;
         let name = word("tokenization")?.unwrap_or_default();
@@ -72,7 +72,9 @@ impl Tokenizer {
         };
         let config = keys::read(config, tokenization, version, written_by)?;
         let (vocab, source) = match (base, vocab) {
-            (Some(base), _) => (Vocab::explicit(&config, &ids("_vocab_base", &base)?)?, VocabSource::Tokenizer),
+            (Some(base), _) => {
+                (Vocab::explicit(&config, &ids("_vocab_base", &base)?)?, VocabSource::Tokenizer)
+            }
             (None, Some(text)) => {
                 let pairs = ids(VOCAB, &Json::Map(object(VOCAB, text)?))?;
                 (Vocab::explicit(&config, &pairs)?, VocabSource::File)
@@ -110,7 +112,9 @@ impl Tokenizer {
             ("miditok_version".to_owned(), text(&by.miditok)),
         ];
         let versions = [("symusic_version", by.symusic), ("hf_tokenizers_version", by.tokenizers)];
-        pairs.extend(versions.into_iter().filter_map(|(key, value)| Some((key.to_owned(), Json::Text(value?)))));
+        pairs.extend(
+            versions.into_iter().filter_map(|(key, value)| Some((key.to_owned(), Json::Text(value?)))),
+        );
         if let Some(merges) = &self.merges {
             let names = self.vocab.names();
             let characters = merges.characters().iter().zip(names);
@@ -164,7 +168,8 @@ impl Tokens {
             Some(_) => ids.ints().map(|ids| vec![ids]),
             None => None,
         };
-        let ids = lists.ok_or_else(|| Error::value("ids", "a list of ids, or a list of such", ids.excerpt()))?;
+        let ids =
+            lists.ok_or_else(|| Error::value("ids", "a list of ids, or a list of such", ids.excerpt()))?;
         let encoded = match find("ids_encoded").or_else(|| find("are_ids_encoded")) {
             None => false,
             Some(value) => {
@@ -192,10 +197,11 @@ impl Tokens {
             [ids] if one => Json::list_of(ids),
             lists => Json::List(lists.iter().map(|ids| Json::list_of(ids)).collect()),
         };
-        let mut pairs =
-            vec![("ids".to_owned(), ids), ("ids_encoded".to_owned(), Json::Bool(self.encoded))];
+        let mut pairs = vec![("ids".to_owned(), ids), ("ids_encoded".to_owned(), Json::Bool(self.encoded))];
         if !self.programs.is_empty() {
-            let pair = |&(program, drum): &(i16, bool)| Json::List(vec![Json::Int(program.into()), Json::Bool(drum)]);
+            let pair = |&(program, drum): &(i16, bool)| {
+                Json::List(vec![Json::Int(program.into()), Json::Bool(drum)])
+            };
             pairs.push(("programs".to_owned(), Json::List(self.programs.iter().map(pair).collect())));
         }
         serde_json::to_string(&Json::Map(pairs)).unwrap_or_default()

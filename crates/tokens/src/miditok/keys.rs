@@ -204,7 +204,8 @@ fn rest(mut from: Reader, mut config: Config) -> Result<Config> {
     };
     for (key, value) in parameters {
         let name = format!("config.additional_params.{key}");
-        let flag = || value.bool().ok_or_else(|| Error::value(name.as_str(), "true or false", value.excerpt()));
+        let flag =
+            || value.bool().ok_or_else(|| Error::value(name.as_str(), "true or false", value.excerpt()));
         match key.as_str() {
             "use_bar_end_tokens" => config.use_bar_end_tokens = flag()?,
             "add_trailing_bars" => config.add_trailing_bars = flag()?,
@@ -218,7 +219,11 @@ fn rest(mut from: Reader, mut config: Config) -> Result<Config> {
     for (key, value) in from.pairs {
         let attribute = key.starts_with(ATTRIBUTE);
         if !attribute && !REST.contains(&key.as_str()) {
-            return Err(Error::value("config", "an object of MidiTok's keys", format!("the unknown key {key}")));
+            return Err(Error::value(
+                "config",
+                "an object of MidiTok's keys",
+                format!("the unknown key {key}"),
+            ));
         }
         if attribute && value == Json::Bool(true) && !ignores_attributes {
             return Err(Error::Unsupported(format!("config.{key} must be false, others are not supported")));
@@ -282,13 +287,15 @@ fn signatures(json: &Json) -> Option<Vec<(u32, Vec<u32>)>> {
 /// The pairs of `config`, in the order MidiTok 3.1.0 writes them.
 pub(super) fn write(config: &Config) -> Vec<(String, Json)> {
     let ranges = |ranges: &[Resolution]| {
-        let pair = |range: &Resolution| (format!("{}_{}", range.from, range.to), Json::Int(range.resolution.into()));
+        let pair =
+            |range: &Resolution| (format!("{}_{}", range.from, range.to), Json::Int(range.resolution.into()));
         Json::Map(ranges.iter().map(pair).collect())
     };
     let int = |value: u16| Json::Int(value.into());
     let pair = |(a, b): (u8, u8)| Json::list_of(&[a, b]);
     let chords = config.chord_maps.iter().map(|(name, map)| (name.clone(), Json::list_of(map)));
-    let signatures = config.time_signature_range.iter().map(|(key, list)| (key.to_string(), Json::list_of(list)));
+    let signatures =
+        config.time_signature_range.iter().map(|(key, list)| (key.to_string(), Json::list_of(list)));
     let special = config.special_tokens.iter().map(|name| Json::Text(name.clone()));
     let mut parameters = config.rest.parameters.clone();
     if config.tokenization == Tokenization::Remi {
@@ -326,7 +333,10 @@ pub(super) fn write(config: &Config) -> Vec<(String, Json)> {
         ("chord_tokens_with_root_note", flag(config.chord_tokens_with_root_note)),
         ("chord_unknown", config.chord_unknown.map_or(Json::Null, |(a, b)| Json::list_of(&[a, b]))),
         ("num_tempos", int(config.num_tempos)),
-        ("tempo_range", Json::List(vec![Json::number(config.tempo_range.0), Json::number(config.tempo_range.1)])),
+        (
+            "tempo_range",
+            Json::List(vec![Json::number(config.tempo_range.0), Json::number(config.tempo_range.1)]),
+        ),
         ("log_tempos", flag(config.log_tempos)),
         ("delete_equal_successive_tempo_changes", flag(config.delete_equal_successive_tempo_changes)),
         ("time_signature_range", Json::Map(signatures.collect())),
@@ -334,5 +344,8 @@ pub(super) fn write(config: &Config) -> Vec<(String, Json)> {
         ("drums_pitch_range", pair(config.drums_pitch_range)),
     ]);
     let named = pairs.into_iter().map(|(key, value)| (key.to_string(), value));
-    named.chain(config.rest.keys.iter().cloned()).chain([("additional_params".into(), Json::Map(parameters))]).collect()
+    named
+        .chain(config.rest.keys.iter().cloned())
+        .chain([("additional_params".into(), Json::Map(parameters))])
+        .collect()
 }

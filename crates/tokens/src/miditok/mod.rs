@@ -54,8 +54,8 @@ pub use config::{Config, Split, TimeSignature, Tokenization, Version, WrittenBy}
 pub use decode::{DecodedNote, DecodedScore, DecodedTrack};
 pub use encode::MOST_TOKENS;
 pub use error::{Error, Result};
-pub use keys::OtherKeys;
 pub use follow::{Follow, Limits};
+pub use keys::OtherKeys;
 pub use token::{Chord, Kind, Quality, Token};
 pub use tokenizer::{Tokenizer, Tokens, VocabSource};
 pub use vocab::Vocab;

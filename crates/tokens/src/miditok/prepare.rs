@@ -53,7 +53,8 @@ pub(super) fn bar(signature: TimeSignature, ticks_per_quarter: i64) -> i64 {
 /// # Errors
 /// [`Error::Grid`] for a tokenizer whose grid has no tick for the piece's denominators.
 pub(super) fn prepare(mut piece: Piece, config: &Config, tables: &Tables) -> Result<Prepared> {
-    let mut signatures = if config.use_time_signatures { std::mem::take(&mut piece.signatures) } else { Vec::new() };
+    let mut signatures =
+        if config.use_time_signatures { std::mem::take(&mut piece.signatures) } else { Vec::new() };
     let known = config.time_signatures();
     signatures.retain(|(_, signature)| known.contains(signature));
     if signatures.first().is_none_or(|(at, _)| *at != 0) {
@@ -71,7 +72,7 @@ pub(super) fn prepare(mut piece: Piece, config: &Config, tables: &Tables) -> Res
     if config.use_time_signatures {
         to_bar_lines(&mut signatures, ticks_per_quarter);
     }
-    let sections = Sections::new(&signatures, ticks_per_quarter);
+    let sections = Sections::new(&signatures, ticks_per_quarter, tables.positions_per_beat);
     if config.one_stream() {
         join_programs(&mut piece.parts);
     }
@@ -83,8 +84,10 @@ pub(super) fn prepare(mut piece: Piece, config: &Config, tables: &Tables) -> Res
     }
     piece.parts.retain(|part| !part.notes.is_empty());
     let raw_tempo = piece.tempos.last().map_or(0, |(at, _)| *at);
-    let tempos = if config.use_tempos { self::tempos(&piece.tempos, &sections, config, tables) } else { Vec::new() };
-    let ends = piece.parts.iter().map(|part| part.notes.last().map_or(0, |note| note.time).max(part.last_control));
+    let tempos =
+        if config.use_tempos { self::tempos(&piece.tempos, &sections, config, tables) } else { Vec::new() };
+    let ends =
+        piece.parts.iter().map(|part| part.notes.last().map_or(0, |note| note.time).max(part.last_control));
     let last = ends.max().unwrap_or(0).max(piece.last_mark);
     let last = last.max(tempos.last().map_or(raw_tempo, |(at, _)| *at));
     let last = last.max(signatures.last().map_or(0, |(at, _)| *at));
@@ -140,14 +143,13 @@ fn to_bar_lines(signatures: &mut Vec<(i64, TimeSignature)>, ticks_per_quarter: i
 }
 
 impl Sections {
-    fn new(signatures: &[(i64, TimeSignature)], ticks_per_quarter: i64) -> Sections {
+    fn new(signatures: &[(i64, TimeSignature)], ticks_per_quarter: i64, positions: i64) -> Sections {
         let mut sections: Vec<Section> = Vec::new();
-        // The finest denominator's beat has as many ticks as positions, so `step` is 1 there.
-        let finest = signatures.iter().map(|(_, signature)| signature.denominator).max().unwrap_or(4);
         for &(start, TimeSignature { denominator, .. }) in signatures {
             let beat = beat(denominator, ticks_per_quarter);
             if sections.last().is_none_or(|last| last.beat != beat) {
-                sections.push(Section { start, beat, step: i64::from((finest / denominator.max(1)).max(1)) });
+                // A position of its own denominator; 1 for the finest the file had, which may be gone by now.
+                sections.push(Section { start, beat, step: (beat / positions).max(1) });
             }
         }
         Sections(sections)

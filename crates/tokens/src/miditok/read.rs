@@ -176,12 +176,14 @@ impl Sink for Reader {
             ControlKind::ProgramChange { program } => {
                 self.programs[channel] = program;
                 let mut parts = self.piece.parts[self.first..].iter();
-                let found = parts.position(|part| usize::from(part.channel) == channel && part.program == program);
+                let found =
+                    parts.position(|part| usize::from(part.channel) == channel && part.program == program);
                 self.current[channel] = found.map_or(NONE, |index| (self.first + index) as u32);
             }
             ControlKind::ControlChange { .. } | ControlKind::PitchBend { .. } => {
                 let part = self.piece.parts.get_mut(self.current[channel] as usize);
-                *part.map_or(&mut self.waiting_control[channel], |part| &mut part.last_control) = i64::from(at.0);
+                *part.map_or(&mut self.waiting_control[channel], |part| &mut part.last_control) =
+                    i64::from(at.0);
             }
             _ => {}
         }

@@ -117,7 +117,8 @@ impl Tempos {
         let ids = ids.collect::<Result<Vec<u32>>>()?;
         let far = |tempo: f64| (tempo - COMMON_TEMPO).abs();
         // The first of the nearest ones.
-        let default = tempos.iter().copied().reduce(|best, tempo| if far(tempo) < far(best) { tempo } else { best });
+        let default =
+            tempos.iter().copied().reduce(|best, tempo| if far(tempo) < far(best) { tempo } else { best });
         let default = default.unwrap_or(COMMON_TEMPO);
         let default_id = vocab.ids().tempo(hundredths(microseconds(default).into()))?;
         Ok(Tempos { exact, ids, default, default_id })

@@ -6,7 +6,8 @@ use super::bins::{Span, tempo_from_text, tempo_text};
 use super::config::{Config, TimeSignature};
 
 /// The pitch classes in chord names.
-pub(super) const PITCH_CLASSES: [&str; 12] = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"];
+pub(super) const PITCH_CLASSES: [&str; 12] =
+    ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"];
 
 /// A token by meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,9 +105,10 @@ impl Token {
     /// The name in vocabularies.
     pub fn name(self, config: &Config) -> String {
         match self {
-            Token::Special(index) => {
-                config.special_tokens.get(usize::from(index)).map_or_else(String::new, |name| special_name(name))
-            }
+            Token::Special(index) => config
+                .special_tokens
+                .get(usize::from(index))
+                .map_or_else(String::new, |name| special_name(name)),
             Token::Bar => "Bar_None".into(),
             Token::BarEnd => "Bar_End".into(),
             Token::Position(position) => format!("Position_{position}"),

@@ -182,7 +182,8 @@ impl Tokenizer {
         }
         let known = tokens.cuts.as_ref().filter(|cuts| cuts.len() == tokens.ids.len());
         let whole = self.config.encode_ids_split == Split::No;
-        let remi = self.config.tokenization == Tokenization::Remi && self.config.encode_ids_split == Split::Bar;
+        let remi =
+            self.config.tokenization == Tokenization::Remi && self.config.encode_ids_split == Split::Bar;
         if known.is_none() && !whole && !remi {
             let allowed = "made by encode, as bars or beats are not told by their tokens".into();
             return Err(Error::Shape { what: "tokens to merge", allowed, got: "others".into() });

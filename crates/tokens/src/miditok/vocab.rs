@@ -83,7 +83,8 @@ impl Vocab {
             return Err(Error::Vocabulary(format!("{} is missing", token.name(config))));
         }
         if vocab.len() != wanted.len() {
-            let text = format!("must have the {} tokens of its configuration, got {}", wanted.len(), vocab.len());
+            let text =
+                format!("must have the {} tokens of its configuration, got {}", wanted.len(), vocab.len());
             return Err(Error::Vocabulary(text));
         }
         Ok(vocab)
@@ -183,7 +184,9 @@ impl Ids {
                     ids.positions[position] = id;
                 }
                 Token::Pitch(pitch) | Token::NoteOn(pitch) => ids.pitches[usize::from(pitch & 127)] = id,
-                Token::PitchDrum(pitch) | Token::DrumOn(pitch) => ids.drum_pitches[usize::from(pitch & 127)] = id,
+                Token::PitchDrum(pitch) | Token::DrumOn(pitch) => {
+                    ids.drum_pitches[usize::from(pitch & 127)] = id
+                }
                 Token::NoteOff(pitch) => ids.pitch_ends[usize::from(pitch & 127)] = id,
                 Token::DrumOff(pitch) => ids.drum_ends[usize::from(pitch & 127)] = id,
                 Token::Velocity(velocity) => ids.velocities[usize::from(velocity & 127)] = id,
@@ -272,7 +275,8 @@ fn base_tokens(config: &Config) -> Vec<Token> {
     let any_durations = !config.use_note_duration_programs.is_empty();
     let on_off = config.tokenization == Tokenization::MidiLike;
     let durations = bins::spans(&config.beat_res);
-    let mut tokens: Vec<Token> = (0..config.special_tokens.len()).map(|index| Token::Special(index as u16)).collect();
+    let mut tokens: Vec<Token> =
+        (0..config.special_tokens.len()).map(|index| Token::Special(index as u16)).collect();
     if config.tokenization == Tokenization::Remi {
         tokens.push(Token::Bar);
         if config.use_bar_end_tokens {
@@ -295,9 +299,12 @@ fn base_tokens(config: &Config) -> Vec<Token> {
     }
     match config.tokenization {
         Tokenization::Remi => {
-            let longest = config.time_signatures().iter().map(|signature| signature.numerator).max().unwrap_or(4);
+            let longest =
+                config.time_signatures().iter().map(|signature| signature.numerator).max().unwrap_or(4);
             let positions = config.positions_per_beat() * longest;
-            tokens.extend((0..positions.min(u32::from(u16::MAX))).map(|position| Token::Position(position as u16)));
+            tokens.extend(
+                (0..positions.min(u32::from(u16::MAX))).map(|position| Token::Position(position as u16)),
+            );
         }
         Tokenization::Structured => tokens.push(Token::TimeShift(Span::ZERO)),
         Tokenization::Tsd | Tokenization::MidiLike => {}
@@ -335,7 +342,9 @@ fn extra_tokens(config: &Config, tokens: &mut Vec<Token>) {
     }
     if config.use_tempos {
         let (low, high) = config.tempo_range;
-        tokens.extend(bins::tempos(low, high, config.num_tempos, config.log_tempos).into_iter().map(Token::Tempo));
+        tokens.extend(
+            bins::tempos(low, high, config.num_tempos, config.log_tempos).into_iter().map(Token::Tempo),
+        );
     }
     if config.use_programs {
         tokens.extend(set_order(&config.programs).into_iter().map(Token::Program));

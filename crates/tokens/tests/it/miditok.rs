@@ -21,7 +21,8 @@ fn json(path: &Path) -> Value {
 pub(crate) fn configs() -> Vec<String> {
     let entries = fs::read_dir(root().join("configs")).expect("configurations");
     let names = entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = names.filter(|name| !name.ends_with("_v306") && !name.ends_with("_v218")).collect();
+    let mut names: Vec<String> =
+        names.filter(|name| !name.ends_with("_v306") && !name.ends_with("_v218")).collect();
     names.sort();
     assert!(names.len() >= 11, "{names:?}");
     names
@@ -31,7 +32,9 @@ pub(crate) fn configs() -> Vec<String> {
 pub(crate) fn stems(config: &str) -> Vec<String> {
     let entries = fs::read_dir(root().join("expected").join(config)).expect("answers");
     let mut stems: Vec<String> = entries
-        .map(|entry| entry.expect("readable").path().file_stem().expect("a name").to_string_lossy().into_owned())
+        .map(|entry| {
+            entry.expect("readable").path().file_stem().expect("a name").to_string_lossy().into_owned()
+        })
         .collect();
     stems.sort();
     assert!(stems.len() >= 10, "{config}: {stems:?}");
@@ -57,7 +60,8 @@ fn lists(value: &Value) -> Vec<Vec<u32>> {
 }
 
 fn score(score: &DecodedScore) -> Value {
-    let signature = |&(at, it): &(u32, partita_tokens::miditok::TimeSignature)| json!([at, it.numerator, it.denominator]);
+    let signature =
+        |&(at, it): &(u32, partita_tokens::miditok::TimeSignature)| json!([at, it.numerator, it.denominator]);
     let tracks: Vec<Value> = score
         .tracks
         .iter()
@@ -129,7 +133,12 @@ fn miditok_scores_are_the_library_s_for_every_configuration_and_file() {
                 Ok(decoded) if score(&decoded) == expected["decoded"] => {}
                 Ok(decoded) => {
                     let (got, want) = (score(&decoded).to_string(), expected["decoded"].to_string());
-                    let at = got.bytes().zip(want.bytes()).position(|(a, b)| a != b).unwrap_or(0).saturating_sub(40);
+                    let at = got
+                        .bytes()
+                        .zip(want.bytes())
+                        .position(|(a, b)| a != b)
+                        .unwrap_or(0)
+                        .saturating_sub(40);
                     let part = |text: &str| text.chars().skip(at).take(90).collect::<String>();
                     wrong.push(format!("{config}/{stem}:\n  {}\n  {}", part(&got), part(&want)));
                 }
@@ -175,7 +184,9 @@ fn miditok_ill_formed_ids_decode_as_in_the_library() {
             let tokens = Tokens::new(lists(&case["ids"]));
             match tokenizer.decode(&tokens) {
                 Ok(decoded) if score(&decoded) == case["decoded"] => {}
-                Ok(decoded) => wrong.push(format!("{config} {index}\n  {}\n  {}", score(&decoded), case["decoded"])),
+                Ok(decoded) => {
+                    wrong.push(format!("{config} {index}\n  {}\n  {}", score(&decoded), case["decoded"]))
+                }
                 Err(error) => wrong.push(format!("{config} {index}: {error}")),
             }
             cases += 1;
@@ -200,7 +211,11 @@ fn miditok_trained_ids_are_the_library_s_and_split_again() {
         }
         assert_eq!(tokenizer.split(&merged).expect("its own ids").ids, tokens.ids, "{stem}");
         // Without times, words begin at bar tokens.
-        assert_eq!(tokenizer.merge(&Tokens::new(tokens.ids.clone())).expect("bars").ids, merged.ids, "{stem}");
+        assert_eq!(
+            tokenizer.merge(&Tokens::new(tokens.ids.clone())).expect("bars").ids,
+            merged.ids,
+            "{stem}"
+        );
         let decoded = tokenizer.decode(&merged).expect("its own ids");
         assert_eq!(score(&decoded), expected["decoded"], "{stem}");
     }
@@ -264,4 +279,45 @@ fn miditok_3_0_6_vocabularies_and_most_ids_are_that_version_s() {
         wrong.retain(|stem| !stem.starts_with('f') && !stem.starts_with("r03"));
         assert!(wrong.is_empty(), "{config}: {}", wrong.join("\n"));
     }
+}
+
+#[test]
+fn miditok_a_denominator_that_is_replaced_at_once_still_sets_the_ticks() {
+    use partita_tokens::miditok::{Config, Tokenization};
+    // 4/4, then in one bar 4/16 and 6/8: the first of the two goes when both wait for the bar line. The piece counts
+    // in sixteenths all the same, so its quarters have a grid of four ticks.
+    let config = Config {
+        beat_res: vec![partita_tokens::miditok::Resolution { from: 0, to: 4, resolution: 4 }],
+        time_signature_range: vec![(16, vec![4]), (8, vec![6]), (4, vec![4])],
+        ..Config::new(Tokenization::Remi)
+    };
+    let signature = |delta: u8, numerator: u8, power: u8| vec![delta, 0xff, 0x58, 4, numerator, power, 24, 8];
+    let mut events = signature(0, 4, 2);
+    // At 24 ticks a quarter, these notes are at 2.25 and 3 sixteenths.
+    events.extend(b"\x0e\x90\x3c\x40\x04\x90\x3e\x40\x06\x80\x3c\x40\0\x80\x3e\x40");
+    events.extend(signature(8, 4, 4));
+    events.extend(signature(8, 6, 3));
+    events.extend(b"\0\xff\x2f\0");
+    let mut file = b"MThd\0\0\0\x06\0\0\0\x01\0\x18MTrk\0\0\0".to_vec();
+    file.push(events.len() as u8);
+    file.extend(events);
+    let tokenizer = Tokenizer::new(config).expect("a good configuration");
+    let tokens = tokenizer.encode(&file).expect("a good file");
+    let names: Vec<&str> =
+        tokens.ids[0].iter().map(|&id| tokenizer.vocab().names()[id as usize].as_str()).collect();
+    let want = [
+        "Bar_None",
+        "TimeSig_4/4",
+        "Position_2",
+        "Pitch_60",
+        "Velocity_63",
+        "Duration_0.2.4",
+        "Position_3",
+        "Pitch_62",
+        "Velocity_63",
+        "Duration_0.1.4",
+        "Bar_None",
+        "TimeSig_6/8",
+    ];
+    assert_eq!(names, want);
 }

@@ -258,7 +258,11 @@ impl DecodedScore {
             notes.sort_by_key(|note| note.onset);
             Track {
                 name: track.name.clone(),
-                channel: if track.is_drum { DRUM_CHANNEL } else { channel + u8::from(channel >= DRUM_CHANNEL) },
+                channel: if track.is_drum {
+                    DRUM_CHANNEL
+                } else {
+                    channel + u8::from(channel >= DRUM_CHANNEL)
+                },
                 program: track.program,
                 notes,
                 controls: Vec::new(),

@@ -39,7 +39,8 @@ pub(super) fn find(notes: &[Note], sections: &Sections, config: &Config) -> Resu
         if first.duration <= half {
             together.retain(|note| note.time == first.time);
         }
-        let map: Vec<i16> = together.iter().map(|note| i16::from(note.pitch) - i16::from(first.pitch)).collect();
+        let map: Vec<i16> =
+            together.iter().map(|note| i16::from(note.pitch) - i16::from(first.pitch)).collect();
         if (3..=5).contains(&map.len()) && map.last().is_some_and(|&last| last <= WIDEST) {
             let named = config.chord_maps.iter().position(|(_, known)| *known == map);
             let root = config.chord_tokens_with_root_note.then_some(first.pitch % 12);

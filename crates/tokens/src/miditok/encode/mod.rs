@@ -75,8 +75,15 @@ enum EventKind {
 
 impl Event {
     fn new(time: i64, program: Option<i16>, ids: &[u32]) -> Event {
-        let mut event =
-            Event { time, order: 10, kind: EventKind::Other, program, sounds_until: time, ids: [0; 4], count: 0 };
+        let mut event = Event {
+            time,
+            order: 10,
+            kind: EventKind::Other,
+            program,
+            sounds_until: time,
+            ids: [0; 4],
+            count: 0,
+        };
         ids.iter().for_each(|&id| event.push(id));
         event
     }

@@ -24,7 +24,8 @@ pub(super) fn encode(encoder: Encoder, piece: &Prepared, timed: bool) -> Result<
         return Ok(vec![Sequence::new(timed)]);
     }
     let each = piece.parts.iter();
-    each.map(|part| write(encoder, ticks_per_quarter, part.notes.iter().map(|note| (part, note)), timed)).collect()
+    each.map(|part| write(encoder, ticks_per_quarter, part.notes.iter().map(|note| (part, note)), timed))
+        .collect()
 }
 
 fn write<'a>(

@@ -145,7 +145,9 @@ impl Rules {
         }
         let any = (-1..128).any(|program| self.programs[(program + 1) as usize] && self.any_pitch(program));
         if !any {
-            return fail("no pitch is left: pitches, pitch_classes and programs leave no note to play".into());
+            return fail(
+                "no pitch is left: pitches, pitch_classes and programs leave no note to play".into(),
+            );
         }
         Ok(())
     }
@@ -218,7 +220,8 @@ impl Rules {
 
     fn set_signature(&self, state: &mut State, signature: TimeSignature) {
         state.signature = signature;
-        state.beat = self.positions_per_beat * i64::from(self.finest_denominator / signature.denominator.max(1));
+        state.beat =
+            self.positions_per_beat * i64::from(self.finest_denominator / signature.denominator.max(1));
     }
 
     fn bar_ticks(&self, state: &State) -> i64 {
@@ -304,10 +307,13 @@ impl Rules {
             Token::BarEnd => self.may_begin_bar(state),
             Token::Position(position) => {
                 let ticks = i64::from(position) * self.position_ticks(state);
-                let later = state.position.is_none_or(|last| position > last) && state.bar_at + ticks >= state.tick;
+                let later =
+                    state.position.is_none_or(|last| position > last) && state.bar_at + ticks >= state.tick;
                 later && ticks < self.bar_ticks(state)
             }
-            Token::TimeShift(span) => config.tokenization == Tokenization::Structured || span.ticks(state.beat) > 0,
+            Token::TimeShift(span) => {
+                config.tokenization == Tokenization::Structured || span.ticks(state.beat) > 0
+            }
             Token::Rest(span) => self.may_rest(state, span),
             Token::TimeSig(signature) => {
                 config.tokenization != Tokenization::Remi
@@ -363,7 +369,8 @@ impl Rules {
     fn may_say_chord(&self, state: &State) -> bool {
         let program = self.sounding_program(state);
         // Its notes must follow, so one must be left to begin.
-        let fits = |program| program != DRUMS && !state.chords.contains(&program) && self.can_begin(state, program);
+        let fits =
+            |program| program != DRUMS && !state.chords.contains(&program) && self.can_begin(state, program);
         program.is_some_and(fits)
     }
 
@@ -380,7 +387,9 @@ impl Rules {
         // A track with a sequence of its own has one program.
         let own = self.config.one_stream() || state.program.is_none_or(|own| own == program);
         let known = (-1..128).contains(&program) && self.programs[(program + 1) as usize];
-        own && known && (self.can_begin(state, program) || state.open.iter().any(|it| it.0 == program && it.2 < state.tick))
+        own && known
+            && (self.can_begin(state, program)
+                || state.open.iter().any(|it| it.0 == program && it.2 < state.tick))
     }
 
     fn can_begin(&self, state: &State, program: i16) -> bool {
