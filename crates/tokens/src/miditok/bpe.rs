@@ -21,8 +21,8 @@ pub(super) struct Merges {
     model: tokenizers::Tokenizer,
     /// As the file has it.
     json: String,
-    /// By base id.
-    characters: Vec<char>,
+    /// By base id: a character, or a few for the special tokens that training a Unigram model adds.
+    characters: Vec<String>,
     /// Base ids of each id of the model; `None` for what is no music, such as an unknown token.
     pieces: Vec<Option<Vec<u32>>>,
 }
@@ -36,15 +36,18 @@ impl Merges {
         let fail = |text: String| Error::Model(text);
         let model = tokenizers::Tokenizer::from_str(json).map_err(|error| fail(error.to_string()))?;
         let mut ids = HashMap::new();
-        let mut own: Vec<Option<char>> = vec![None; vocab.len()];
+        let mut own: Vec<Option<String>> = vec![None; vocab.len()];
         for (text, name) in characters {
-            let mut each = text.chars();
-            let (Some(character), None) = (each.next(), each.next()) else {
-                return Err(fail(format!("a token must be one character, got {text:?} for {name}")));
-            };
             let id = vocab.id(name).ok_or_else(|| fail(format!("{name} is not in the base vocabulary")))?;
-            ids.insert(character, id);
-            own[id as usize] = Some(character);
+            let mut each = text.chars();
+            match (each.next(), each.next()) {
+                (None, _) => return Err(fail(format!("a token must be a character, got none for {name}"))),
+                (Some(character), None) => {
+                    ids.insert(character, id);
+                }
+                _ => {}
+            }
+            own[id as usize] = Some(text.clone());
         }
         let missing = own.iter().position(Option::is_none);
         if let Some(id) = missing {
@@ -68,8 +71,8 @@ impl Merges {
         &self.json
     }
 
-    /// The character of each base token.
-    pub fn characters(&self) -> &[char] {
+    /// The text of each base token.
+    pub fn characters(&self) -> &[String] {
         &self.characters
     }
 
@@ -86,16 +89,16 @@ impl Merges {
         let mut text = Vec::with_capacity(ids.len());
         for (at, &id) in ids.iter().enumerate() {
             let character = self.characters.get(id as usize);
-            text.push(*character.ok_or(Error::Id { id, size: self.characters.len(), sequence, at })?);
+            text.push(character.ok_or(Error::Id { id, size: self.characters.len(), sequence, at })?);
         }
         let mut words: Vec<String> = Vec::with_capacity(cuts.len() + 1);
         let mut from = 0;
         for &cut in cuts {
             let cut = (cut as usize).clamp(from, text.len());
-            words.push(text[from..cut].iter().collect());
+            words.push(text[from..cut].iter().map(|text| text.as_str()).collect());
             from = cut;
         }
-        words.push(text[from..].iter().collect());
+        words.push(text[from..].iter().map(|text| text.as_str()).collect());
         let encoding =
             self.model.encode_fast(words, true).map_err(|error| Error::Model(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())

@@ -118,7 +118,7 @@ impl Tokenizer {
         if let Some(merges) = &self.merges {
             let names = self.vocab.names();
             let characters = merges.characters().iter().zip(names);
-            let characters = characters.map(|(character, name)| (character.to_string(), text(name)));
+            let characters = characters.map(|(character, name)| (character.clone(), text(name)));
             pairs.push(("_vocab_base".to_owned(), self.vocab_pairs()));
             pairs.push(("_model".to_owned(), text(merges.json())));
             pairs.push(("_vocab_base_byte_to_token".to_owned(), Json::Map(characters.collect())));

@@ -77,7 +77,7 @@ pub(super) fn prepare(mut piece: Piece, config: &Config, tables: &Tables) -> Res
         join_programs(&mut piece.parts);
     }
     piece.parts.retain(|part| {
-        !part.notes.is_empty() && !(config.use_programs && !config.programs.contains(&part.token_program()))
+        !part.notes.is_empty() && (!config.use_programs || config.programs.contains(&part.token_program()))
     });
     for part in &mut piece.parts {
         notes(part, &sections, config, tables);

@@ -185,7 +185,7 @@ impl Ids {
                 }
                 Token::Pitch(pitch) | Token::NoteOn(pitch) => ids.pitches[usize::from(pitch & 127)] = id,
                 Token::PitchDrum(pitch) | Token::DrumOn(pitch) => {
-                    ids.drum_pitches[usize::from(pitch & 127)] = id
+                    ids.drum_pitches[usize::from(pitch & 127)] = id;
                 }
                 Token::NoteOff(pitch) => ids.pitch_ends[usize::from(pitch & 127)] = id,
                 Token::DrumOff(pitch) => ids.drum_ends[usize::from(pitch & 127)] = id,

@@ -185,7 +185,7 @@ fn miditok_ill_formed_ids_decode_as_in_the_library() {
             match tokenizer.decode(&tokens) {
                 Ok(decoded) if score(&decoded) == case["decoded"] => {}
                 Ok(decoded) => {
-                    wrong.push(format!("{config} {index}\n  {}\n  {}", score(&decoded), case["decoded"]))
+                    wrong.push(format!("{config} {index}\n  {}\n  {}", score(&decoded), case["decoded"]));
                 }
                 Err(error) => wrong.push(format!("{config} {index}: {error}")),
             }

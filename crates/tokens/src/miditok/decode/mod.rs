@@ -254,7 +254,7 @@ impl DecodedScore {
         });
         let tracks = self.tracks.iter().enumerate().map(|(index, track)| {
             let channel = (index % 15) as u8;
-            let mut notes: Vec<Note> = track.notes.iter().map(DecodedNote::to_note).collect();
+            let mut notes: Vec<Note> = track.notes.iter().copied().map(DecodedNote::to_note).collect();
             notes.sort_by_key(|note| note.onset);
             Track {
                 name: track.name.clone(),
@@ -284,7 +284,7 @@ impl DecodedScore {
         let part = |track: &DecodedTrack| read::Part {
             channel: if track.is_drum { DRUM_CHANNEL } else { 0 },
             program: track.program,
-            notes: track.notes.iter().map(DecodedNote::to_read).collect(),
+            notes: track.notes.iter().copied().map(DecodedNote::to_read).collect(),
             last_control: 0,
         };
         read::Piece {
@@ -298,7 +298,7 @@ impl DecodedScore {
 }
 
 impl DecodedNote {
-    fn to_read(&self) -> read::Note {
+    fn to_read(self) -> read::Note {
         read::Note {
             time: i64::from(self.time),
             duration: i64::from(self.duration),
@@ -307,7 +307,7 @@ impl DecodedNote {
         }
     }
 
-    fn to_note(&self) -> Note {
+    fn to_note(self) -> Note {
         Note {
             onset: Tick(self.time),
             end: Tick(self.time + self.duration),

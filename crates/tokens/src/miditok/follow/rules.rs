@@ -106,10 +106,14 @@ impl Rules {
             let ids = tokenizer.base_ids(id).unwrap_or_default();
             ids.iter().filter_map(|&id| vocab.token(id)).collect::<Vec<Token>>()
         };
+        let pieces: Vec<Vec<Token>> = (0..size as u32).map(base).collect();
+        // A Unigram model has no id for it alone.
+        let end = vocab.id(END).and_then(|id| vocab.token(id));
+        let end = end.filter(|&end| pieces.iter().any(|piece| piece.as_slice() == [end]));
         let rules = Rules {
             config: config.clone(),
-            pieces: (0..size as u32).map(base).collect(),
-            end: vocab.id(END).and_then(|id| vocab.token(id)),
+            pieces,
+            end,
             pitches: pitches(&config.pitches(), |pitch| {
                 limits.pitches.contains(&pitch) && limits.pitch_classes[usize::from(pitch % 12)]
             }),
