@@ -2,17 +2,37 @@
 //!
 //! Generic over the listener, so that each reader gets its own loop: no event list in between.
 
-use super::chunks::{Chunk, Header, next_track};
-use crate::{ControlKind, Error, Meter, Result, Tick};
+use super::chunks::{self, Chunk, Division, Header, next_track};
+use crate::{ControlKind, Error, Meter, Ppq, Result, Tick};
 
 /// Hears the events of a track in the order of the file.
-pub(crate) trait Sink {
+pub trait Sink {
     /// `velocity` is `1..=127`: a note-on of velocity 0 is a note-off. `channel` is `0..16`.
     fn note_on(&mut self, channel: usize, pitch: u8, velocity: u8, at: Tick);
     fn note_off(&mut self, channel: usize, pitch: u8, at: Tick);
     /// Program changes too.
     fn control(&mut self, channel: usize, at: Tick, kind: ControlKind);
+    /// [`Meta::read`] says what the kinds about time and key mean; the name of a track is kind 3.
     fn meta(&mut self, kind: u8, data: &[u8], at: Tick);
+}
+
+/// Tells `sink` every event of a file, one track chunk after another; `begin` is called before each chunk.
+///
+/// For readers with rules of their own about what a track is: [`super::read`] groups events as most programs do. The
+/// ticks of every chunk count from 0. Returns the ticks a quarter, `None` where ticks are parts of a second (SMPTE).
+///
+/// # Errors
+/// As [`super::read`]; what came before the damage has been told.
+pub fn hear<S: Sink>(bytes: &[u8], sink: &mut S, mut begin: impl FnMut(&mut S)) -> Result<Option<Ppq>> {
+    let header = chunks::header(bytes)?;
+    each_track(bytes, header, |_, chunk| {
+        begin(sink);
+        walk(bytes, chunk, Tick(0), sink)
+    })?;
+    Ok(match header.division {
+        Division::Ppq(ppq) => Some(ppq),
+        Division::Smpte { .. } => None,
+    })
 }
 
 /// Where a track's events ended.
@@ -29,7 +49,7 @@ pub(crate) type Fault = (usize, &'static str);
 pub(crate) const NEVER: Tick = Tick(u32::MAX);
 
 /// A meta event that says something about time or key.
-pub(crate) enum Meta {
+pub enum Meta {
     /// Microseconds per quarter note, never 0.
     Tempo(u32),
     Meter(Meter),

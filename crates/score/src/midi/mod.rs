@@ -15,5 +15,6 @@ mod read;
 mod track;
 mod write;
 
+pub use events::{Meta, Sink, hear};
 pub use read::read;
 pub use write::{write, write_format0};

@@ -2,6 +2,9 @@
 
 mod converters;
 mod magenta;
+mod miditok;
+mod miditok_follow;
+mod miditok_hostile;
 
 use partita_score::{DrumClass, Hit};
 use partita_tokens::drums::{
