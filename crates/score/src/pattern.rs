@@ -104,8 +104,8 @@ impl DrumPattern {
             ppq: Self::PPQ,
             tempos: TempoMap::constant(self.tempo),
             meters: MeterMap::constant(self.meter),
-            keys: Vec::new(),
             tracks: vec![track],
+            ..Score::default()
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Written and read by [`crate::midi`]. Ticks of all tracks count from the same start.
 
+use crate::harmony::Chord;
 use crate::{MeterMap, Ppq, Second, TempoMap, Tick};
 
 /// A whole piece.
@@ -12,6 +13,8 @@ pub struct Score {
     pub meters: MeterMap,
     /// Sorted by tick.
     pub keys: Vec<KeyChange>,
+    /// Sorted by tick; each holds until the next.
+    pub chords: Vec<ChordChange>,
     pub tracks: Vec<Track>,
 }
 
@@ -80,6 +83,13 @@ pub struct KeyChange {
     pub minor: bool,
 }
 
+/// From here on the harmony is this chord, or none where it is `None` (`N.C.`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ChordChange {
+    pub at: Tick,
+    pub chord: Option<Chord>,
+}
+
 impl Track {
     /// Whether this is the percussion channel, 9.
     pub fn is_drums(&self) -> bool {
@@ -99,6 +109,12 @@ impl Score {
         self.tracks.iter().flat_map(|track| &track.notes).map(|note| note.end).max().unwrap_or_default()
     }
 
+    /// The chord in force at a tick; of several changes on one tick the last counts.
+    pub fn chord_at(&self, at: Tick) -> Option<&Chord> {
+        let after = self.chords.partition_point(|change| change.at <= at);
+        self.chords.get(after.checked_sub(1)?)?.chord.as_ref()
+    }
+
     /// Playing time up to the end of the last note.
     pub fn duration(&self) -> Second {
         self.tempos.seconds_at(self.end(), self.ppq)
@@ -108,6 +124,17 @@ impl Score {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harmony::{ChordKind, NoteName};
+
+    #[test]
+    fn a_chord_holds_until_the_next() {
+        let chord = Chord::new(NoteName::C, ChordKind::Minor);
+        let change = |at, chord| ChordChange { at: Tick(at), chord };
+        let chords = vec![change(10, Some(chord.clone())), change(20, None)];
+        let score = Score { chords, ..Score::default() };
+        let seen = [0, 9, 10, 19, 20, 999].map(|at| score.chord_at(Tick(at)).cloned());
+        assert_eq!(seen, [None, None, Some(chord.clone()), Some(chord), None, None]);
+    }
 
     #[test]
     fn duration_follows_the_tempo() {

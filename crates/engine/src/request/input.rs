@@ -255,8 +255,8 @@ pub(crate) fn from_notes(notes: &[Note], tempo: f64, meter: Meter, field: &'stat
         ppq,
         tempos: TempoMap::constant(tempo),
         meters: MeterMap::constant(meter),
-        keys: Vec::new(),
         tracks: tracks.collect(),
+        ..Score::default()
     };
     Music { score, bytes: None, field }
 }

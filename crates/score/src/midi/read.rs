@@ -44,5 +44,12 @@ pub fn read(bytes: &[u8]) -> Result<Score> {
         None => TempoMap::new(shared.tempos),
     };
     shared.keys.sort_by_key(|key| key.at);
-    Ok(Score { ppq, tempos, meters: MeterMap::new(shared.meters), keys: shared.keys, tracks })
+    Ok(Score {
+        ppq,
+        tempos,
+        meters: MeterMap::new(shared.meters),
+        keys: shared.keys,
+        chords: Vec::new(),
+        tracks,
+    })
 }

@@ -124,7 +124,7 @@ proptest! {
         let tracks = vec![Track { channel: 9, notes, ..Track::default() }];
         let ppq = Ppq::new(ppq).expect("in range");
         let (tempos, meters) = (TempoMap::constant(100.0), MeterMap::default());
-        check_round_trip("generated", &Score { ppq, tempos, meters, keys: Vec::new(), tracks });
+        check_round_trip("generated", &Score { ppq, tempos, meters, tracks, ..Score::default() });
     }
 
     #[test]

@@ -63,8 +63,9 @@ fn score() -> impl Strategy<Value = Score> {
     let tempos = vec((0..100_000u32, 1..=0xff_ffffu32), 0..5).prop_map(|changes| {
         TempoMap::new(changes.into_iter().map(|(at, tempo)| (Tick(at), tempo)).collect())
     });
-    (ppq, tempos, meters(), keys(), vec(track(), 0..5))
-        .prop_map(|(ppq, tempos, meters, keys, tracks)| Score { ppq, tempos, meters, keys, tracks })
+    (ppq, tempos, meters(), keys(), vec(track(), 0..5)).prop_map(|(ppq, tempos, meters, keys, tracks)| {
+        Score { ppq, tempos, meters, keys, chords: Vec::new(), tracks }
+    })
 }
 
 proptest! {
