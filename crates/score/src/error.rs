@@ -64,6 +64,9 @@ pub enum Error {
     /// JSON that is no note sequence.
     #[error("note sequence: {0}")]
     SequenceJson(String),
+    /// Music that cannot be written down.
+    #[error("notation: {0}")]
+    Notation(String),
     /// Patterns that can't be joined or cut as asked.
     #[error("{0}")]
     Pattern(String),

@@ -1,0 +1,3 @@
+//! Written music: MusicXML, ABC and JSON notes, out and in.
+
+pub mod layout;
