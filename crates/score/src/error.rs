@@ -67,6 +67,9 @@ pub enum Error {
     /// Music that cannot be written down.
     #[error("notation: {0}")]
     Notation(String),
+    /// A file that is no MusicXML.
+    #[error("musicxml: {0}")]
+    MusicXml(String),
     /// Patterns that can't be joined or cut as asked.
     #[error("{0}")]
     Pattern(String),

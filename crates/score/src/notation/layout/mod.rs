@@ -106,6 +106,18 @@ pub struct Event {
     pub beams: Vec<Beam>,
 }
 
+impl Event {
+    /// A rest for a whole bar, which has no value of its own.
+    fn rest(length: u32) -> Event {
+        let value = Value { log: 0, dots: 0 };
+        Event { at: 0, length, value, tuplet: None, heads: Vec::new(), beams: Vec::new() }
+    }
+
+    pub fn is_rest(&self) -> bool {
+        self.heads.is_empty()
+    }
+}
+
 /// One note of a chord.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {

@@ -122,6 +122,10 @@ impl Writer<'_> {
             .filter(|sound| sound.end > sound.onset)
             .map(|sound| (sound.onset.max(start) - start, sound.end.min(end) - start))
             .collect();
+        if spans.is_empty() {
+            *self.budget = self.budget.checked_sub(1).ok_or_else(too_long)?;
+            return Ok(vec![Event::rest(bar.length)]);
+        }
         let pieces = values::write(&bar.metre, &spans);
         let beams = beams::beams(&bar.metre, &pieces);
         let heads = |piece: &values::Piece| {
@@ -135,7 +139,6 @@ impl Writer<'_> {
                 name: *name,
                 octave: name.octave(note.pitch),
                 accidental: None,
-                // A stroke is struck once: what is longer than one value is not tied but waits.
                 tied_from,
                 tied_to,
             };
