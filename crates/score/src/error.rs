@@ -1,6 +1,6 @@
 //! Everything that can go wrong in this crate, as one enum.
 
-use crate::{Meter, Tick};
+use crate::{Meter, Tick, harmony::SyntaxError};
 
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -73,6 +73,9 @@ pub enum Error {
     /// Patterns that can't be joined or cut as asked.
     #[error("{0}")]
     Pattern(String),
+    /// A key, scale, chord symbol or progression that can't be read.
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError),
     /// A drawing that can't be made.
     #[error("picture: {0}")]
     Picture(String),

@@ -125,10 +125,10 @@ impl ChordKind {
 pub enum DegreeOp {
     /// A degree the kind has is raised or lowered.
     Alter,
+    /// A degree the kind has is left out; MusicXML says `subtract`.
+    Omit,
     /// A tone more.
     Add,
-    /// A tone less; MusicXML says `subtract`.
-    Omit,
 }
 
 /// A change to a chord's kind: `b9`, `add13`, `no3`.
@@ -137,12 +137,15 @@ pub struct Degree {
     /// `1..=13`
     pub value: u8,
     pub op: DegreeOp,
-    /// Semitones: for [`DegreeOp::Alter`] from what the kind has, for [`DegreeOp::Add`] from what a dominant chord has
-    /// (so that adding a major seventh is 7, +1), as in MusicXML. 0 for [`DegreeOp::Omit`].
+    /// `-2..=2` semitones: for [`DegreeOp::Alter`] from what the kind has, for [`DegreeOp::Add`] from what a dominant
+    /// chord has (so that adding a major seventh is 7, +1), as in MusicXML. 0 for [`DegreeOp::Omit`].
     pub alter: i8,
 }
 
 /// A chord. That none is played is `None` in an `Option<Chord>`.
+///
+/// Displays as a symbol that parses back to an equal chord, as long as it is [`Chord::simplified`], which parsed chords
+/// are. The order of changes means nothing.
 ///
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Chord {
@@ -175,28 +178,18 @@ impl Chord {
     /// Changes that make no sense (altering what is not there) do nothing; what is altered below the root is an octave
     /// higher.
     pub fn degrees(&self) -> Vec<(u8, u8)> {
+        let of = |value: u8, op| self.changes.iter().filter(move |it| it.value == value && it.op == op);
         let mut tones: Vec<(u8, i32)> = Vec::new();
         for &(value, alter) in self.kind.degrees() {
-            tones.push((value, above(value) + i32::from(alter)));
-        }
-        for change in &self.changes {
-            match change.op {
-                DegreeOp::Alter => {
-                    for tone in tones.iter_mut().filter(|(value, _)| *value == change.value) {
-                        tone.1 += i32::from(change.alter);
-                    }
-                }
-                DegreeOp::Omit => tones.retain(|(value, _)| *value != change.value),
-                DegreeOp::Add if (1..=13).contains(&change.value) => {
-                    let tone = (change.value, above(change.value) + i32::from(change.alter));
-                    if !tones.contains(&tone) {
-                        tones.push(tone);
-                    }
-                }
-                DegreeOp::Add => {}
+            if of(value, DegreeOp::Omit).next().is_none() {
+                let changed: i32 = of(value, DegreeOp::Alter).map(|it| i32::from(it.alter)).sum();
+                tones.push((value, above(value) + i32::from(alter) + changed));
             }
         }
-        tones.sort_unstable_by_key(|(value, semitones)| (*value, *semitones));
+        let added = self.changes.iter().filter(|it| it.op == DegreeOp::Add && (1..=13).contains(&it.value));
+        tones.extend(added.map(|it| (it.value, above(it.value) + i32::from(it.alter))));
+        tones.sort_unstable();
+        tones.dedup();
         let fold = |semitones: i32| if semitones < 0 { semitones.rem_euclid(12) } else { semitones % 36 };
         tones.into_iter().map(|(value, semitones)| (value, fold(semitones) as u8)).collect()
     }
@@ -242,24 +235,33 @@ impl Chord {
     }
 
     /// The same chord written in the one way that symbols parse to: C7#5 is an augmented seventh, changes are sorted,
-    /// those without effect are gone.
+    /// those without effect are gone. Alterations are held in `-2..=2`.
     #[must_use]
     pub fn simplified(&self) -> Chord {
         let mut chord = self.clone();
         chord.bass = self.bass.filter(|bass| *bass != self.root);
-        let kind = self.kind;
-        chord.changes.retain(|change| match change.op {
-            DegreeOp::Alter => change.alter != 0 && kind.has(change.value),
-            DegreeOp::Omit => kind.has(change.value),
-            DegreeOp::Add => (1..=13).contains(&change.value),
-        });
-        for change in &mut chord.changes {
-            if change.op == DegreeOp::Omit {
-                change.alter = 0;
+        let mut changes: Vec<Degree> = Vec::new();
+        for (value, _) in self.kind.degrees() {
+            let of = |op| self.changes.iter().filter(move |it| it.value == *value && it.op == op);
+            if of(DegreeOp::Omit).next().is_some() {
+                changes.push(Degree { value: *value, op: DegreeOp::Omit, alter: 0 });
+                continue;
+            }
+            let alter: i32 = of(DegreeOp::Alter).map(|it| i32::from(it.alter)).sum();
+            if alter != 0 {
+                changes.push(Degree { value: *value, op: DegreeOp::Alter, alter: alter.clamp(-2, 2) as i8 });
             }
         }
-        chord.changes.sort_unstable();
-        chord.changes.dedup();
+        for change in &self.changes {
+            if change.op == DegreeOp::Add && (1..=13).contains(&change.value) {
+                // A seventh flattened thrice has no symbol.
+                let lowest = if change.value == 7 { -1 } else { -2 };
+                changes.push(Degree { alter: change.alter.clamp(lowest, 2), ..*change });
+            }
+        }
+        changes.sort_unstable();
+        changes.dedup();
+        chord.changes = changes;
         while chord.simplify_kind() {}
         chord
     }
@@ -290,6 +292,12 @@ impl Chord {
             (K::MinorSeventh, lowered(5), K::HalfDiminished),
             (K::MinorSeventh, added(9, 0), K::MinorNinth),
             (K::HalfDiminished, lowered(7), K::DiminishedSeventh),
+            (K::DominantNinth, added(11, 0), K::Dominant11th),
+            (K::MajorNinth, added(11, 0), K::Major11th),
+            (K::MinorNinth, added(11, 0), K::Minor11th),
+            (K::Dominant11th, added(13, 0), K::Dominant13th),
+            (K::Major11th, added(13, 0), K::Major13th),
+            (K::Minor11th, added(13, 0), K::Minor13th),
         ];
         let found = rules.into_iter().find_map(|(from, change, to)| {
             let at = self.changes.iter().position(|it| *it == change)?;
@@ -300,8 +308,20 @@ impl Chord {
         if let Some((at, kind)) = found {
             self.changes.remove(at);
             self.kind = kind;
+            return true;
         }
-        found.is_some()
+        // An augmented triad with a major seventh is written maj7#5.
+        let seventh = self.changes.iter().position(|it| *it == added(7, 1));
+        let alone = self.changes.iter().filter(|it| matches!(it.value, 5 | 7)).count() == 1;
+        match seventh {
+            Some(at) if self.kind == K::Augmented && alone => {
+                self.kind = K::MajorSeventh;
+                self.changes[at] = raised(5);
+                self.changes.sort_unstable();
+                true
+            }
+            _ => false,
+        }
     }
 }
 
@@ -378,6 +398,8 @@ mod tests {
         };
         check(ChordKind::Dominant, &[(9, Add, -1), (11, Add, 1)], "C E G Bb Db F#");
         check(ChordKind::Dominant, &[(9, Add, -1), (9, Add, 1), (5, Omit, 0)], "C E Bb Db D#");
+        check(ChordKind::Dominant, &[(5, Omit, 0), (5, Add, 1), (5, Alter, -1)], "C E G# Bb");
+        check(ChordKind::Dominant, &[(5, Alter, 1), (5, Alter, -1)], "C E G Bb");
         check(ChordKind::Dominant, &[(5, Alter, -1), (13, Add, -1)], "C E Gb Bb Ab");
         check(ChordKind::MajorSeventh, &[(5, Alter, 1)], "C E G# B");
         check(ChordKind::SuspendedFourth, &[(7, Add, 0), (9, Add, 0)], "C F G Bb D");
@@ -414,6 +436,9 @@ mod tests {
             &[(5, Alter, -1), (5, Add, 1)],
         );
         check(ChordKind::Major, &[(9, Omit, 0), (9, Alter, 1)], ChordKind::Major, &[]);
+        check(ChordKind::Augmented, &[(7, Add, 1)], ChordKind::MajorSeventh, &[(5, Alter, 1)]);
+        check(ChordKind::Dominant, &[(9, Add, 0), (11, Add, 0), (13, Add, 0)], ChordKind::Dominant13th, &[]);
+        check(ChordKind::Minor, &[(5, Alter, -1), (7, Add, -1)], ChordKind::DiminishedSeventh, &[]);
         check(ChordKind::Major, &[(3, Omit, 4)], ChordKind::Major, &[(3, Omit, 0)]);
     }
 

@@ -12,6 +12,7 @@ mod name;
 mod pitch_classes;
 mod scale;
 mod spelling;
+mod symbol;
 mod syntax;
 
 pub use chord::{Chord, ChordKind, Degree, DegreeOp};
@@ -19,4 +20,5 @@ pub use key::{Key, Mode};
 pub use name::{Letter, NoteName};
 pub use pitch_classes::PitchClasses;
 pub use scale::{Scale, ScaleKind};
+pub use symbol::{NO_CHORD, parse_symbol, symbol};
 pub use syntax::SyntaxError;
