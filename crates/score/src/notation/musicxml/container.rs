@@ -44,14 +44,7 @@ pub fn decompress(bytes: &[u8]) -> Result<String> {
         return Err(Error::MusicXml(format!("an .mxl file holds at most {MAX_ENTRIES} files, got {}", zip.len())));
     }
     let name = match unpack(&mut zip, CONTAINER)? {
-        Some(container) => {
-            let text = document::decode(&container)?;
-            let tree = document::parse(&text)?;
-            let roots = tree.descendants().filter(|node| node.has_tag_name("rootfile"));
-            // The first is the score, others are pictures or sounds of it.
-            let paths = roots.filter_map(|node| node.attribute("full-path").map(str::to_owned));
-            paths.into_iter().next()
-        }
+        Some(container) => root_file(&container),
         None => None,
     };
     let is_score = |name: &str| {
@@ -63,6 +56,15 @@ pub fn decompress(bytes: &[u8]) -> Result<String> {
     let missing = || Error::MusicXml(format!("the .mxl file has no {name:?}, which it calls its score"));
     let text = unpack(&mut zip, &name)?.ok_or_else(missing)?;
     Ok(document::decode(&text)?.into_owned())
+}
+
+/// The path of the score in a list of contents; `None` for a list that cannot be read, as some programs write them.
+fn root_file(container: &[u8]) -> Option<String> {
+    let text = document::decode(container).ok()?;
+    let tree = document::parse(&text).ok()?;
+    // The first is the score, others are pictures or sounds of it.
+    let root = tree.descendants().find(|node| node.has_tag_name("rootfile"))?;
+    root.attribute("full-path").map(str::to_owned)
 }
 
 /// One file of the archive; `None` if it is not there. Never more than [`MAX_TEXT`] bytes, whatever the headers claim.

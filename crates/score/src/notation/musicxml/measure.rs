@@ -1,5 +1,6 @@
 //! One measure of one part: what it holds, in ticks from its start.
 
+use super::super::assemble::{Measure, Tone, VELOCITY};
 use super::super::repeats::{MAX_TIMES, Signs};
 use super::document::{child, finite, number, text, whole};
 use super::write::{FORTE, VALUES};
@@ -11,8 +12,6 @@ use std::collections::BTreeMap;
 
 /// The longest measure, in quarter notes.
 const LONGEST: f64 = 10_000.0;
-/// Where nothing says how loud.
-const VELOCITY: u8 = 80;
 
 /// What a part carries from measure to measure.
 pub(super) struct State<'a> {
@@ -24,36 +23,6 @@ pub(super) struct State<'a> {
     pub velocity: u8,
     /// Pitches of the part's unpitched instruments, by id.
     pub sounds: &'a BTreeMap<String, u8>,
-}
-
-/// A note with its ties; times in ticks from the start of the measure.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tone {
-    pub onset: f64,
-    pub length: f64,
-    pub pitch: u8,
-    pub velocity: u8,
-    pub voice: u32,
-    /// Continues a note before.
-    pub stop: bool,
-    /// Goes on.
-    pub start: bool,
-    pub unpitched: bool,
-}
-
-/// All of a measure; the first of each pair is ticks from its start.
-#[derive(Default)]
-pub(super) struct Measure {
-    pub tones: Vec<Tone>,
-    pub tempos: Vec<(f64, f64)>,
-    /// `(sharps, minor)` as it sounds.
-    pub keys: Vec<(f64, (i8, bool))>,
-    pub meter: Option<Meter>,
-    pub chords: Vec<(f64, Option<Chord>)>,
-    pub signs: Signs,
-    /// How far its contents reach.
-    pub length: f64,
-    pub percussion: bool,
 }
 
 pub(super) fn read(node: Node<'_, '_>, state: &mut State<'_>) -> Measure {
