@@ -70,6 +70,9 @@ pub enum Error {
     /// A file that is no MusicXML.
     #[error("musicxml: {0}")]
     MusicXml(String),
+    /// A text that is no ABC tune; `line` counts from 1.
+    #[error("abc, line {line}: {message}")]
+    Abc { line: usize, message: String },
     /// Patterns that can't be joined or cut as asked.
     #[error("{0}")]
     Pattern(String),

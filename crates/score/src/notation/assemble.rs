@@ -89,6 +89,8 @@ struct Bar {
     length: f64,
     /// Its length is not its metre's.
     odd: bool,
+    /// A repeat sign stands at its start or at the end of the bar before.
+    repeats: bool,
 }
 
 fn bars(lines: &[&[Measure]], ppq: Ppq) -> Vec<Bar> {
@@ -99,10 +101,13 @@ fn bars(lines: &[&[Measure]], ppq: Ppq) -> Vec<Bar> {
         let measures = || lines.iter().filter_map(move |line| line.get(index));
         meter = measures().find_map(|measure| measure.meter).or(meter);
         let full = meter.unwrap_or_default().beats_per_bar() * quarter;
+        let before = index.checked_sub(1);
+        let closed = before.is_some_and(|before| lines.iter().filter_map(|line| line.get(before)).any(|it| it.signs.end.is_some()));
+        let repeats = closed || measures().any(|measure| measure.signs.start);
         let contents = measures().map(|measure| measure.length).fold(0.0, f64::max);
         // Rounded durations may miss the end by a little.
         let exact = contents == 0.0 || (contents - full).abs() < quarter / 16.0;
-        Bar { meter, length: if exact { full } else { contents }, odd: !exact }
+        Bar { meter, length: if exact { full } else { contents }, odd: !exact, repeats }
     };
     (0..count).map(bar).collect()
 }
@@ -126,6 +131,8 @@ fn timeline(score: &mut Score, bars: &[Bar], order: &[usize], lines: &[&[Measure
     let keyed = first(|measure| !measure.keys.is_empty());
     let chorded = first(|measure| !measure.chords.is_empty());
     let (mut meters, mut tempos) = (Vec::new(), Vec::new());
+    // Ticks of a short bar just played.
+    let mut held = 0.0;
     let (mut meter, mut odd, mut key, mut before) = (None, false, None, None);
     let (mut at, mut starts) = (0.0f64, Vec::with_capacity(order.len()));
     let (mut tempo, mut keys_of, mut tempo_of) = (None, BTreeMap::new(), BTreeMap::new());
@@ -136,10 +143,14 @@ fn timeline(score: &mut Score, bars: &[Bar], order: &[usize], lines: &[&[Measure
         // Where a measure is longer than its metre, it has one of its own.
         let own = bar.meter.filter(|_| bar.odd && bar.length > bar.meter.unwrap_or_default().beats_per_bar() * quarter);
         let now = own.map_or(bar.meter, |_| fitting(bar.length / quarter).or(bar.meter));
-        if let Some(new) = now.filter(|new| meter != Some(*new) || odd) {
+        // Two parts of a bar on both sides of a repeat sign are one bar.
+        let full = bar.meter.unwrap_or_default().beats_per_bar() * quarter;
+        let halves = bar.odd && bar.repeats && meter == now && (held + bar.length - full).abs() < 1.0;
+        held = if bar.odd && !halves { bar.length } else { 0.0 };
+        if let Some(new) = now.filter(|new| meter != Some(*new) || odd && !halves) {
             meters.push((tick(0.0)?, new));
         }
-        (meter, odd) = (now, bar.odd);
+        (meter, odd) = (now, bar.odd && !halves);
         let jumped = before.is_some_and(|before: usize| before + 1 != index);
         before = Some(index);
         // A jump brings back what was in force at its goal.

@@ -19,6 +19,7 @@ mod voices;
 pub use bars::{Bar, MAX_BARS};
 pub use beams::Beam;
 pub use drum_kit::{Sign, Stroke, pitch_at, stroke};
+pub(super) use staff::signature;
 pub use values::{Tuplet, Value};
 
 use crate::harmony::{Chord, Key, NoteName};

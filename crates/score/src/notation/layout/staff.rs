@@ -103,7 +103,9 @@ impl Writer<'_> {
             let name = |note: &Placed| {
                 let of_key = key.spell_towards(note.pitch, next);
                 let in_chord = tones.iter().find(|name| name.pitch_class() == note.pitch % 12);
-                if key.contains(note.pitch) { of_key } else { in_chord.copied().unwrap_or(of_key) }
+                let name = if key.contains(note.pitch) { of_key } else { in_chord.copied().unwrap_or(of_key) };
+                // No format writes octaves below 0 where it need not: C0, not B#-1.
+                if note.pitch >= 12 && name.octave(note.pitch) < 0 { name.simplified() } else { name }
             };
             names.push(sound.notes.iter().map(name).collect());
         }
@@ -122,7 +124,8 @@ impl Writer<'_> {
             .filter(|sound| sound.end > sound.onset)
             .map(|sound| (sound.onset.max(start) - start, sound.end.min(end) - start))
             .collect();
-        if spans.is_empty() {
+        // The rest of a whole bar stands for what the metre says, which a cut bar has not.
+        if spans.is_empty() && !bar.cut {
             *self.budget = self.budget.checked_sub(1).ok_or_else(too_long)?;
             return Ok(vec![Event::rest(bar.length)]);
         }
@@ -157,7 +160,7 @@ impl Writer<'_> {
 
 /// Decides which signs are printed in a bar: those that differ from what the key and the signs before them say.
 fn accidentals(voices: &mut [VoiceBar], key: Key) {
-    let signature: BTreeMap<usize, i8> = signature(key);
+    let signature = signature(key.signature());
     let mut said: BTreeMap<(usize, i32), i8> = BTreeMap::new();
     let mut order: Vec<(u32, usize, usize)> = Vec::new();
     for (voice, bar) in voices.iter().enumerate() {
@@ -168,7 +171,7 @@ fn accidentals(voices: &mut [VoiceBar], key: Key) {
         for head in voices[voice].events[event].heads.iter_mut().filter(|head| !head.tied_from) {
             let letter = head.name.letter.index();
             let known = said.get(&(letter, head.octave)).copied();
-            let known = known.unwrap_or_else(|| signature.get(&letter).copied().unwrap_or(0));
+            let known = known.unwrap_or(signature[letter]);
             if known != head.name.alter {
                 head.accidental = Some(head.name.alter);
                 said.insert((letter, head.octave), head.name.alter);
@@ -177,14 +180,12 @@ fn accidentals(voices: &mut [VoiceBar], key: Key) {
     }
 }
 
-/// What a key signature does to letters, by their index.
-pub(crate) fn signature(key: Key) -> BTreeMap<usize, i8> {
-    let sharps = i32::from(key.signature());
-    let letters = crate::harmony::Letter::ALL.into_iter().filter_map(|letter| {
+/// What a key signature does to each letter, by [`crate::harmony::Letter::index`]; `-7..=7` sharps.
+pub(crate) fn signature(sharps: i8) -> [i8; 7] {
+    let sharps = i32::from(sharps);
+    crate::harmony::Letter::ALL.map(|letter| {
         // F C G D A E B are -1..=5 on the line of fifths.
         let place = letter.fifths() + 1;
-        let alter = if place < sharps { 1 } else if 6 - place < -sharps { -1 } else { 0 };
-        (alter != 0).then_some((letter.index(), alter))
-    });
-    letters.collect()
+        if place < sharps { 1 } else if 6 - place < -sharps { -1 } else { 0 }
+    })
 }

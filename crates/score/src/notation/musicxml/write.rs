@@ -106,7 +106,8 @@ fn write_part(xml: &mut Xml, sheet: &Sheet, index: usize, part: &Part) {
                         if let Some(marks) = marks.as_ref().filter(|_| first) {
                             marks.write(xml, event.at, event.length);
                         }
-                        write_event(xml, event, bar.length, &place);
+                        let whole = event.length == bar.length && !bar.cut;
+                        write_event(xml, event, whole, &place);
                     }
                 }
             }
@@ -174,9 +175,9 @@ struct Place {
     staff: Option<usize>,
 }
 
-fn write_event(xml: &mut Xml, event: &Event, bar_length: u32, place: &Place) {
+/// `whole`: it fills a whole bar.
+fn write_event(xml: &mut Xml, event: &Event, whole: bool, place: &Place) {
     if event.is_rest() {
-        let whole = event.length == bar_length;
         xml.element("note", &[], |xml| {
             xml.empty("rest", if whole { &[("measure", "yes")] } else { &[] });
             xml.number("duration", event.length);
