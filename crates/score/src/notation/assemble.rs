@@ -13,6 +13,12 @@ pub(super) const VELOCITY: u8 = 80;
 /// Ticks a quarter where no one number of them holds every duration: whole for 2, 3, 5 and 7 parts.
 pub(super) const FALLBACK: u16 = 10080;
 
+/// The most bars as written, and the most notes and marks as heard.
+const MAX_MEASURES: usize = 1 << 16;
+const MAX_HEARD: usize = 4_000_000;
+/// Notes of one pitch that may go on at once.
+const MAX_OPEN: usize = 32;
+
 /// A note with its ties; times in ticks from the start of the measure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tone {
@@ -43,6 +49,12 @@ pub(super) struct Measure {
     pub percussion: bool,
 }
 
+impl Measure {
+    fn weight(&self) -> usize {
+        self.tones.len() + self.tempos.len() + self.keys.len() + self.chords.len()
+    }
+}
+
 /// What becomes a track.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Part {
@@ -58,9 +70,19 @@ pub(super) struct Part {
 /// [`Error::Notation`] for more bars or ticks than a score has.
 pub(super) fn score(parts: Vec<Part>, ppq: Ppq) -> Result<Score> {
     let lines: Vec<&[Measure]> = parts.iter().flat_map(|part| &part.lines).map(Vec::as_slice).collect();
+    let longest = lines.iter().map(|line| line.len()).max().unwrap_or(0);
+    if longest > MAX_MEASURES {
+        return Err(Error::Notation(format!("a piece must have at most {MAX_MEASURES} bars, got {longest}")));
+    }
     let bars = bars(&lines, ppq);
     let signs: Vec<_> = (0..bars.len()).map(|bar| signs(&lines, bar)).collect();
     let order = repeats::order(&signs)?;
+    // A bar of a thousand notes, a thousand times.
+    let weight = |line: &[Measure], bar: usize| line.get(bar).map_or(0, Measure::weight);
+    let heard = order.iter().map(|&bar| lines.iter().map(|line| weight(line, bar)).sum::<usize>()).sum::<usize>();
+    if heard > MAX_HEARD {
+        return Err(Error::Notation(format!("a piece must have at most {MAX_HEARD} notes and marks with its repeats, got {heard}")));
+    }
     let mut score = Score { ppq, ..Score::default() };
     let starts = timeline(&mut score, &bars, &order, &lines)?;
     let mut free = (0..16u8).filter(|channel| *channel != 9).cycle();
@@ -243,6 +265,7 @@ fn notes(measures: &[Measure], order: &[usize], starts: &[f64]) -> Result<Vec<No
             if tone.start {
                 // What nothing continued is over.
                 waiting.retain(|it| it.2 > onset - 1.0);
+                waiting.truncate(MAX_OPEN);
                 waiting.push((tone.voice, note, end));
             }
         }

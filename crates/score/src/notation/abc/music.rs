@@ -98,8 +98,8 @@ impl Voice {
         }
         if let Some(sign) = field.sign {
             let at = Voice::ticks(self.at);
-            // In an empty bar the last one counts.
-            self.current.keys.retain(|key| key.0 < at);
+            // At one place the last one counts.
+            self.current.keys.pop_if(|key| key.0 >= at);
             self.current.keys.push((at, sign));
         }
         self.octave = field.octave.unwrap_or(self.octave);

@@ -14,13 +14,16 @@ use crate::{Error, Meter, Ppq, Result, Score, Tick};
 /// The most measures of all voices of a tune.
 const MAX_MEASURES: usize = 200_000;
 const MAX_VOICES: usize = 256;
+const MAX_CHORD: usize = 128;
+/// The longest text, in bytes.
+const MAX_TEXT: usize = 16 << 20;
 
 /// The first tune of a file.
 ///
 /// # Errors
 /// [`Error::Abc`] for a text without a tune, or one that cannot be counted.
 pub fn read(text: &str) -> Result<Score> {
-    let tunes = tunes(text);
+    let tunes = tunes(text)?;
     let (header, tune, line) = tunes.first().ok_or_else(no_tune)?;
     read_tune(header, tune, *line)
 }
@@ -30,7 +33,7 @@ pub fn read(text: &str) -> Result<Score> {
 /// # Errors
 /// As [`read`], for the first tune that fails.
 pub fn read_all(text: &str) -> Result<Vec<Score>> {
-    let tunes = tunes(text);
+    let tunes = tunes(text)?;
     if tunes.is_empty() {
         return Err(no_tune());
     }
@@ -42,7 +45,11 @@ fn no_tune() -> Error {
 }
 
 /// `(file header, tune, its first line)`: tunes start with `X:`; a text without one is a tune if it has a key.
-fn tunes(text: &str) -> Vec<(&str, &str, usize)> {
+fn tunes(text: &str) -> Result<Vec<(&str, &str, usize)>> {
+    if text.len() > MAX_TEXT {
+        let message = format!("a file must have at most {MAX_TEXT} bytes, got {}", text.len());
+        return Err(Error::Abc { line: 1, message });
+    }
     let mut starts = Vec::new();
     let (mut at, mut number) = (0, 1);
     for line in text.split_inclusive('\n') {
@@ -53,12 +60,12 @@ fn tunes(text: &str) -> Vec<(&str, &str, usize)> {
     }
     let has_key = |tune: &str| tune.lines().any(|line| line.starts_with("K:"));
     if starts.is_empty() {
-        return if has_key(text) { vec![("", text, 1)] } else { Vec::new() };
+        return Ok(if has_key(text) { vec![("", text, 1)] } else { Vec::new() });
     }
     let header = &text[..starts[0].0];
     let ends = starts.iter().skip(1).map(|start| start.0).chain([text.len()]);
     let tunes = starts.iter().zip(ends).map(|(&(start, line), end)| (header, &text[start..end], line));
-    tunes.filter(|(_, tune, _)| has_key(tune)).collect()
+    Ok(tunes.filter(|(_, tune, _)| has_key(tune)).collect())
 }
 
 /// A tune being read.
@@ -294,7 +301,7 @@ impl Tune {
     }
 
     fn music(&mut self, line: &str) -> Result<()> {
-        let mut cursor = Cursor { text: line, at: 0 };
+        let mut cursor = Cursor { text: line, at: 0, closes: line.rfind(']').unwrap_or(0) };
         while let Some(letter) = cursor.peek() {
             match letter {
                 '"' => {
@@ -410,6 +417,11 @@ impl Tune {
                 _ = cursor.until('"');
                 Ok(())
             }
+            // A bracket that nothing closes is a slip of the pen.
+            _ if cursor.at >= cursor.closes => {
+                cursor.skip();
+                Ok(())
+            }
             _ => self.chord(cursor),
         }
     }
@@ -431,6 +443,9 @@ impl Tune {
             length = length.or(Some(own));
             note.tied |= cursor.take('-');
             notes.push(note);
+            if notes.len() > MAX_CHORD {
+                return self.error(format!("a chord must have at most {MAX_CHORD} notes"));
+            }
         }
         let outer = self.length(cursor)?;
         let Some(length) = length.unwrap_or(Length::ONE).times(outer) else {
@@ -576,6 +591,8 @@ fn braces(text: &str) -> Vec<Vec<String>> {
 struct Cursor<'a> {
     text: &'a str,
     at: usize,
+    /// Where the last closing bracket stands.
+    closes: usize,
 }
 
 impl<'a> Cursor<'a> {

@@ -36,7 +36,7 @@ pub fn write(score: &Score) -> Result<String> {
         let name = part.name.replace(['"', '\\', '%', ']'], "'");
         _ = writeln!(text, "V:{} clef={clef} name=\"{name}\"", number + 1);
     }
-    _ = writeln!(text, "K:{}", sheet.keys.iter().find(|key| key.bar == 0).map_or("none".into(), |key| name(key.what)));
+    _ = writeln!(text, "K:{}", sheet.key_sign(0).map_or("none".into(), name));
     for (number, (part, staff)) in voices.iter().enumerate() {
         _ = writeln!(text, "V:{}", number + 1);
         _ = writeln!(text, "%%MIDI channel {}\n%%MIDI program {}", part.channel + 1, part.program);
@@ -78,11 +78,13 @@ fn name(key: KeySign) -> String {
 
 /// Tempos and chords of a bar as text, by place; those of its start that the header says are not among them.
 fn marks(sheet: &Sheet, bar: usize) -> Vec<(u32, String)> {
-    let here = |mark_bar: usize| mark_bar == bar;
-    let tempos = sheet.tempos.iter().filter(|mark| here(mark.bar) && (mark.bar, mark.at) != (0, 0));
+    let from = sheet.tempos.partition_point(|mark| mark.bar < bar);
+    let tempos = sheet.tempos[from..].iter().take_while(|mark| mark.bar == bar);
+    let tempos = tempos.filter(|mark| (mark.bar, mark.at) != (0, 0));
     let mut marks: Vec<(u32, String)> =
         tempos.map(|mark| (mark.at, format!("[Q:1/4={}]", tempo(mark.what)))).collect();
-    let chords = sheet.chords.iter().filter(|mark| here(mark.bar));
+    let from = sheet.chords.partition_point(|mark| mark.bar < bar);
+    let chords = sheet.chords[from..].iter().take_while(|mark| mark.bar == bar);
     marks.extend(chords.map(|mark: &Mark<_>| {
         let symbol = mark.what.as_ref().map_or("N.C.".into(), ToString::to_string);
         (mark.at, format!("\"{symbol}\""))
@@ -96,12 +98,12 @@ fn bar(text: &mut String, sheet: &Sheet, index: usize, voices: &[VoiceBar], mark
     if index > 0 && bar.new_meter {
         _ = write!(text, "[M:{}] ", bar.meter);
     }
-    if let Some(key) = sheet.keys.iter().find(|key| key.bar == index && index > 0) {
-        _ = write!(text, "[K:{}] ", name(key.what));
+    if let Some(key) = sheet.key_sign(index).filter(|_| index > 0) {
+        _ = write!(text, "[K:{}] ", name(key));
     }
     let mut signs = Signs { key: signature(sheet.key_at(index).signature()), said: [false; 7] };
-    let fits = |at: &u32| voices[0].events.iter().any(|event| event.at == *at);
-    let (own, apart): (Vec<_>, Vec<_>) = marks.iter().partition(|(at, _)| fits(at));
+    let fits = |at: &u32| voices[0].events.binary_search_by_key(at, |event| event.at).is_ok();
+    let (own, apart): (Vec<&(u32, String)>, Vec<_>) = marks.iter().partition(|(at, _)| fits(at));
     let mut overlays = 0;
     for voice in voices {
         // A tie goes on in the overlay of the same number, so that none may be left out.
@@ -142,7 +144,8 @@ fn line(text: &mut String, voice: &VoiceBar, signs: &mut Signs, marks: &[&(u32, 
         if index > 0 && !joined(&voice.events[index - 1], event) {
             text.push(' ');
         }
-        for (_, mark) in marks.iter().filter(|(at, _)| *at == event.at) {
+        let from = marks.partition_point(|(at, _)| *at < event.at);
+        for (_, mark) in marks[from..].iter().take_while(|(at, _)| *at == event.at) {
             text.push_str(mark);
         }
         let (mut actual, mut normal) = (1, 1);

@@ -60,6 +60,7 @@ impl Bars {
         }
         let base = self.place(from);
         let full = bar_length(meter);
+        let whole = Metre::new(meter, full, false);
         let stop = if last { u32::MAX } else { self.place(to) };
         // One more at the end of the piece.
         for number in 0..count as u32 + u32::from(last) {
@@ -70,7 +71,7 @@ impl Bars {
                 break;
             }
             let cut = length < full;
-            let metre = Metre::new(meter, length, self.list.is_empty());
+            let metre = if cut { Metre::new(meter, length, self.list.is_empty()) } else { whole.clone() };
             let tick = from + f64::from(number) * ticks;
             self.list.push(Bar { start, length, meter, new_meter: false, cut, metre, tick });
         }

@@ -1,6 +1,7 @@
 //! Where a bar is strong and weak: what decides how long notes are cut and which ones share a beam.
 
 use crate::Meter;
+use std::sync::Arc;
 
 /// Units in a quarter note: holds 64th notes (3) and triplets of 32nds (4).
 pub(crate) const QUARTER: u32 = 48;
@@ -25,7 +26,9 @@ pub(crate) struct Metre {
     length: u32,
     /// A pickup lacks this much at its start.
     missing: u32,
-    groups: Vec<Group>,
+    groups: Arc<[Group]>,
+    /// Of every 64th of the bar; bars of one metre share it.
+    weak: Arc<[u8]>,
 }
 
 /// The length of a full bar: a multiple of [`SHORTEST`], at least one.
@@ -65,22 +68,27 @@ impl Metre {
             groups.push(Group { start, length, beat, compound });
             start += length;
         }
-        Metre { length, missing, groups }
+        let mut metre = Metre { length, missing, groups: groups.into(), weak: Arc::default() };
+        metre.weak = (0..=length).step_by(SHORTEST as usize).map(|at| metre.judge(at)).collect();
+        metre
     }
 
     pub(crate) fn length(&self) -> u32 {
         self.length
     }
 
-    /// How weak a place is: 0 the start of the bar, 1 a group, 2 a beat, then halves of halves.
+    /// How weak a place is: 0 the start of the bar, 1 a group, 2 a beat, then halves of halves; 9 between 64ths.
     pub(crate) fn weakness(&self, at: u32) -> u32 {
+        let known = self.weak.get((at / SHORTEST) as usize).filter(|_| at.is_multiple_of(SHORTEST));
+        known.map_or(9, |weak| u32::from(*weak))
+    }
+
+    fn judge(&self, at: u32) -> u8 {
         let at = at + self.missing;
         if at == 0 {
             return 0;
         }
-        let Some(group) = self.groups.iter().find(|group| at < group.start + group.length) else {
-            return 1;
-        };
+        let Some(group) = self.group_of(at) else { return 1 };
         let inside = at - group.start;
         match inside {
             0 => return 1,
@@ -94,16 +102,21 @@ impl Metre {
         if inside.is_multiple_of(part) { level } else { 9 }
     }
 
+    /// The group that a place of the full bar lies in.
+    fn group_of(&self, at: u32) -> Option<&Group> {
+        self.groups.get(self.groups.partition_point(|group| group.start + group.length <= at))
+    }
+
     /// Whether a place lies inside a compound group, where three beats are one.
     pub(crate) fn is_compound(&self, at: u32) -> bool {
         let at = at + self.missing;
-        self.groups.iter().any(|group| group.compound && (group.start..group.start + group.length).contains(&at))
+        self.group_of(at).is_some_and(|group| group.compound)
     }
 
     /// The start of the group that a place lies in, and the end of that group.
     pub(crate) fn group(&self, at: u32) -> (u32, u32) {
         let shifted = at + self.missing;
-        let found = self.groups.iter().find(|group| shifted < group.start + group.length);
+        let found = self.group_of(shifted);
         let (start, end) = found.map_or((0, u32::MAX), |group| (group.start, group.start + group.length));
         (start.saturating_sub(self.missing), end.saturating_sub(self.missing).min(self.length))
     }
@@ -111,7 +124,7 @@ impl Metre {
     /// `(start, length)` of the pieces of the bar that one grid of time holds for, in order and without gaps.
     pub(crate) fn cells(&self) -> Vec<(u32, u32)> {
         let mut cells = Vec::new();
-        for group in &self.groups {
+        for group in self.groups.iter() {
             let size = if group.compound { group.beat.min(24) } else { group.beat.min(QUARTER) };
             self.cut(group.start, group.length, size, &mut cells);
         }
@@ -126,7 +139,7 @@ impl Metre {
             return vec![(0, full)];
         }
         let mut spans = Vec::new();
-        for group in &self.groups {
+        for group in self.groups.iter() {
             let wide = !group.compound && matches!(group.length, 96 | 192);
             let narrow = if group.compound { group.beat.min(24) } else { group.beat.min(QUARTER) };
             self.cut(group.start, group.length, if wide { group.length } else { narrow }, &mut spans);

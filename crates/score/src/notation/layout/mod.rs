@@ -181,6 +181,11 @@ impl Sheet {
         Ok(Sheet { keys, tempos: tempos(score, &bars), chords, parts, bars: bars.list })
     }
 
+    /// The key signature that stands at the start of a bar.
+    pub fn key_sign(&self, bar: usize) -> Option<KeySign> {
+        self.keys.binary_search_by_key(&bar, |key| key.bar).ok().map(|index| self.keys[index].what)
+    }
+
     /// The key in force in a bar; C major before the first.
     pub fn key_at(&self, bar: usize) -> Key {
         key_at(&self.keys, bar)
@@ -192,7 +197,8 @@ fn too_long() -> Error {
 }
 
 fn key_at(keys: &[Mark<KeySign>], bar: usize) -> Key {
-    let found = keys.iter().rev().find(|key| key.bar <= bar);
+    let after = keys.partition_point(|key| key.bar <= bar);
+    let found = after.checked_sub(1).map(|index| &keys[index]);
     found.map_or(Key::default(), |key| Key::from_signature(key.what.sharps, key.what.minor))
 }
 
@@ -214,7 +220,7 @@ fn keys(score: &Score, bars: &Bars) -> Vec<Mark<KeySign>> {
         if bar >= bars.list.len() {
             continue;
         }
-        keys.retain(|key| key.bar != bar);
+        keys.pop_if(|key| key.bar == bar);
         let what = KeySign { sharps: change.sharps.clamp(-7, 7), minor: change.minor };
         keys.push(Mark { bar, at: 0, what });
     }

@@ -73,7 +73,11 @@ pub(super) fn allot(placed: &[Placed], cells: &Cells) -> Vec<Vec<Chord>> {
         }
         from = to;
     }
-    lines.into_iter().map(|line| line.chords).collect()
+    let mut voices: Vec<Vec<Chord>> = lines.into_iter().map(|line| line.chords).collect();
+    for chord in voices.iter_mut().flatten() {
+        chord.notes.sort_by_key(|note| 255 - note.pitch);
+    }
+    voices
 }
 
 /// Notes of one onset, those of one end together; no pitch twice in a chord.
@@ -113,6 +117,5 @@ fn squeeze(lines: &mut [Line], chord: Chord, cells: &Cells) {
     });
     if let Some(last) = nearest.and_then(|line| line.chords.last_mut()) {
         last.notes.extend(chord.notes);
-        last.notes.sort_by_key(|note| 255 - note.pitch);
     }
 }

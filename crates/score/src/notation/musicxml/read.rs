@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 /// The most parts of a score.
 const MAX_PARTS: usize = 512;
+/// The most measures of all parts together.
+const MAX_MEASURES: usize = 400_000;
 
 /// What the part list says of a part.
 struct Listed {
@@ -67,6 +69,10 @@ fn parts<'a>(root: Node<'a, 'a>) -> Result<Vec<Part<'a>>> {
             }
             list.push(inner);
         }
+    }
+    let count: usize = measures.values().map(Vec::len).sum();
+    if count > MAX_MEASURES {
+        return Err(Error::MusicXml(format!("a score must have at most {MAX_MEASURES} measures in all parts, got {count}")));
     }
     if order.is_empty() || order.len() > MAX_PARTS {
         return Err(Error::MusicXml(format!("a score must have 1..={MAX_PARTS} parts, got {}", order.len())));

@@ -120,7 +120,7 @@ fn write_part(xml: &mut Xml, sheet: &Sheet, index: usize, part: &Part) {
 
 fn write_attributes(xml: &mut Xml, sheet: &Sheet, part: &Part, number: usize) {
     let bar = &sheet.bars[number];
-    let key = sheet.keys.iter().find(|key| key.bar == number).filter(|_| !part.drums);
+    let key = sheet.key_sign(number).filter(|_| !part.drums);
     if number > 0 && key.is_none() && !bar.new_meter {
         return;
     }
@@ -130,8 +130,8 @@ fn write_attributes(xml: &mut Xml, sheet: &Sheet, part: &Part, number: usize) {
         }
         if let Some(key) = key {
             xml.element("key", &[], |xml| {
-                xml.number("fifths", key.what.sharps);
-                xml.text("mode", if key.what.minor { "minor" } else { "major" });
+                xml.number("fifths", key.sharps);
+                xml.text("mode", if key.minor { "minor" } else { "major" });
             });
         }
         if bar.new_meter {
