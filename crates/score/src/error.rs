@@ -64,6 +64,15 @@ pub enum Error {
     /// JSON that is no note sequence.
     #[error("note sequence: {0}")]
     SequenceJson(String),
+    /// Music that cannot be written down.
+    #[error("notation: {0}")]
+    Notation(String),
+    /// A file that is no MusicXML.
+    #[error("musicxml: {0}")]
+    MusicXml(String),
+    /// A text that is no ABC tune; `line` counts from 1.
+    #[error("abc, line {line}: {message}")]
+    Abc { line: usize, message: String },
     /// Patterns that can't be joined or cut as asked.
     #[error("{0}")]
     Pattern(String),

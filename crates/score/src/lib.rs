@@ -11,6 +11,7 @@ mod error;
 mod groove;
 pub mod harmony;
 pub mod midi;
+pub mod notation;
 pub mod pattern;
 pub mod picture;
 mod quantize;
