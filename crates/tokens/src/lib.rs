@@ -15,8 +15,8 @@ mod excerpt;
 mod grammar;
 pub mod groove;
 pub mod melody;
-pub mod song;
 pub mod miditok;
+pub mod song;
 pub mod trio;
 
 pub use excerpt::{ConvertError, Excerpt, MAGENTA_QPM, STEPS_PER_BAR, STEPS_PER_QUARTER, VELOCITY};

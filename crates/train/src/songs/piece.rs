@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use partita_score::Meter;
-use partita_score::harmony::{Chord, ChordKind, NoteName};
+use partita_score::harmony::{Unit, parse_harte, recognize};
+use partita_score::{Meter, MeterMap, Note, Ppq, Score, Tick, Track};
 use partita_tokens::song::{
     CELLS, CHORD_GRID, ChordClass, MAX_CELLS_PER_BAR, PITCHES, Part, Piece, PieceNote,
 };
@@ -133,13 +133,14 @@ fn piece(song: &Written, meter: Meter, cells: u32, bars: &[Bar]) -> Piece {
     let mut chords: Vec<(u32, ChordClass)> = Vec::new();
     for (at, text) in song.chords.iter().filter(|(at, _)| (from..until).contains(at)) {
         let Some(cell) = place(*at).map(|tick| tick / TICKS / CHORD_GRID * CHORD_GRID) else { continue };
-        let class = harte(text);
+        let class = parse_harte(text).map_or(ChordClass::NONE, |chord| ChordClass::of(chord.as_ref()));
         chords.retain(|(other, _)| *other != cell);
         chords.push((cell, class));
     }
     chords.sort_by_key(|(at, _)| *at);
     let parts = [single(on_grid(&melody)), Vec::new(), on_grid(&piano)];
-    Piece { meter, bars: bars.len() as u32, chords, parts }
+    let piece = Piece { meter, bars: bars.len() as u32, chords, parts };
+    if piece.chords.is_empty() { Piece { chords: recognized(&piece), ..piece } } else { piece }
 }
 
 /// The nearest sixteenth or triplet eighth to a tick, in cells.
@@ -202,31 +203,22 @@ fn key(song: &Written, at: u32, piece: &Piece) -> (u8, bool) {
     key_of_signature(sharps.map_or(0, |(_, sharps, _)| *sharps), &weights, &last)
 }
 
-/// The class of a chord in Harte's syntax, `C:min7/b3`; what is not understood is none.
-///
-/// Source: Harte et al., ISMIR 2005; a few kinds have the names of MusicXML in OpenEWLD.
-fn harte(text: &str) -> ChordClass {
-    let chord = text.split('/').next().unwrap_or_default();
-    let (root, kind) = chord.split_once(':').unwrap_or((chord, "maj"));
-    let Ok(root) = NoteName::from_str(root) else { return ChordClass::NONE };
-    let (kind, changes) = kind.split_once('(').unwrap_or((kind, ""));
-    let seventh = changes.contains('7');
-    let kind = match kind {
-        "maj" | "" | "5" | "1" => ChordKind::Major,
-        "min" | "minor" => ChordKind::Minor,
-        "7" | "9" | "11" | "13" | "dominant" => ChordKind::Dominant,
-        "maj7" | "maj9" | "maj11" | "maj13" => ChordKind::MajorSeventh,
-        "min7" if changes.contains("b5") => ChordKind::HalfDiminished,
-        "min7" | "min9" | "min11" | "min13" => ChordKind::MinorSeventh,
-        "maj6" | "maj69" | "6" => ChordKind::MajorSixth,
-        "min6" | "minmaj7" | "minor-major" => ChordKind::MinorSixth,
-        "dim" => ChordKind::Diminished,
-        "dim7" => ChordKind::DiminishedSeventh,
-        "hdim7" => ChordKind::HalfDiminished,
-        "aug" | "aug7" | "augmented-ninth" => ChordKind::Augmented,
-        "sus4" if seventh => ChordKind::Dominant,
-        "sus4" | "sus2" => ChordKind::SuspendedFourth,
-        _ => return ChordClass::NONE,
+/// The chords of what is played, where no symbols say them.
+fn recognized(piece: &Piece) -> Vec<(u32, ChordClass)> {
+    let note = |note: &PieceNote| Note {
+        onset: Tick(note.onset),
+        end: Tick(note.end),
+        pitch: note.pitch,
+        velocity: 80,
     };
-    ChordClass::of(Some(&Chord::new(root, kind)))
+    let notes = piece.parts.iter().flatten().map(note).collect();
+    let score = Score {
+        ppq: Ppq::new(CELLS as u16).expect("a valid resolution"),
+        meters: MeterMap::constant(piece.meter),
+        tracks: vec![Track { notes, ..Track::default() }],
+        ..Score::default()
+    };
+    let changes = recognize(&score, Unit::HalfBar).into_iter();
+    let on_grid = |cell: u32| cell / CHORD_GRID * CHORD_GRID;
+    changes.map(|change| (on_grid(change.at.0), ChordClass::of(change.chord.as_ref()))).collect()
 }

@@ -272,6 +272,7 @@ impl DecodedScore {
             ppq,
             tempos: TempoMap::new(self.tempos.iter().map(|&(at, tempo)| (Tick(at), tempo)).collect()),
             meters: MeterMap::new(meters.collect()),
+            chords: Vec::new(),
             keys: Vec::new(),
             tracks: tracks.collect(),
         })
