@@ -1,5 +1,17 @@
 //! Lead sheets: a melody with chords.
+//!
+//! A request is checked and its demands planned (`write`), the model writes bars under a grammar that follows the plan
+//! ([`partita_tokens::song`]), many sequences a pass ([`crate::stage`]).
 
 mod config;
+mod error;
+mod request;
+mod score;
+mod write;
+mod writer;
 
 pub use config::MelodyConfig;
+pub use error::Error;
+pub use request::{Given, Harmony, Request};
+pub use write::{Lead, Progress, Watch};
+pub use writer::Writer;

@@ -1,0 +1,57 @@
+//! Lead sheets as scores: a track `melody` and a track `chords`.
+
+use partita_score::demands::strong_cells;
+use partita_score::harmony::{ChordChange, Key, chords_track};
+use partita_score::{MeterMap, Note, Ppq, Score, TempoMap, Tick, Track};
+use partita_tokens::song::{CELLS, Part, PieceNote};
+
+use super::Lead;
+
+/// Channels and General MIDI programs: a flute sings, a piano plays the chords.
+const MELODY: (u8, u8) = (0, 73);
+const CHORDS: (u8, u8) = (1, 0);
+/// Velocities on strong beats, on other quarters, and between: what a plain reading sounds like.
+const VELOCITIES: [u8; 3] = [96, 88, 80];
+
+impl Lead {
+    /// As a score at 480 ticks a quarter. Chords are voiced by rule; without any there is no such track.
+    pub fn score(&self, key: Option<Key>, tempo: f64) -> Score {
+        let piece = &self.piece;
+        let ppq = Ppq::DEFAULT;
+        let tick = |cell: u32| Tick(cell * u32::from(ppq.get()) / CELLS);
+        let strong = strong_cells(piece.meter);
+        let note = |note: &PieceNote| {
+            let inside = note.onset % piece.cells_per_bar();
+            let weight = if strong.contains(&inside) { 0 } else { 2 - usize::from(inside.is_multiple_of(CELLS)) };
+            Note {
+                onset: tick(note.onset),
+                end: tick(note.end),
+                pitch: note.pitch,
+                velocity: VELOCITIES[weight],
+            }
+        };
+        let melody = Track {
+            name: "melody".into(),
+            channel: MELODY.0,
+            program: MELODY.1,
+            notes: piece.part(Part::Melody).iter().map(note).collect(),
+            controls: Vec::new(),
+        };
+        let change = |(cell, chord): &(u32, _)| ChordChange { at: tick(*cell), chord: Option::clone(chord) };
+        let chords: Vec<ChordChange> = self.chords.iter().map(change).collect();
+        let end = tick(piece.bars * piece.cells_per_bar());
+        let mut tracks = vec![melody];
+        if chords.iter().any(|change| change.chord.is_some()) {
+            let track = chords_track(&chords, end, CHORDS.0);
+            tracks.push(Track { name: "chords".into(), program: CHORDS.1, ..track });
+        }
+        Score {
+            ppq,
+            tempos: TempoMap::constant(tempo),
+            meters: MeterMap::constant(piece.meter),
+            keys: key.map(|key| key.change(Tick(0))).into_iter().collect(),
+            chords,
+            tracks,
+        }
+    }
+}

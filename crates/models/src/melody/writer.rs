@@ -1,0 +1,95 @@
+//! A writer's weights, ready to write.
+
+use std::sync::Arc;
+
+use partita_nn::{Gpt, GptConfig, Precision, Tensors};
+use partita_tokens::song::{FORMAT, VOCAB};
+use sha2::{Digest, Sha256};
+
+use super::{Error, MelodyConfig};
+use crate::stage::Network;
+
+/// The network with its styles.
+pub struct Writer {
+    pub config: MelodyConfig,
+    pub(super) gpt: Arc<Gpt>,
+}
+
+impl Writer {
+    /// Loads `model.json` and `model.safetensors`; `name` appears in errors.
+    ///
+    /// # Errors
+    /// [`Error::Tampered`] if the checksum differs, [`Error::Model`] for a configuration or tensor that does not fit.
+    pub fn load(name: &str, config: &[u8], weights: &[u8], precision: Precision) -> Result<Writer, Error> {
+        let error = |message: String| Error::Model { name: name.to_owned(), message };
+        let config: MelodyConfig =
+            serde_json::from_slice(config).map_err(|e| error(format!("model.json: {e}")))?;
+        if config.family != MelodyConfig::FAMILY {
+            return Err(error(format!("family must be {:?}, got {:?}", MelodyConfig::FAMILY, config.family)));
+        }
+        if config.tokens != FORMAT || config.vocab != VOCAB as usize {
+            let (tokens, vocab) = (&config.tokens, config.vocab);
+            return Err(error(format!(
+                "tokens must be {FORMAT:?} with {VOCAB} ids, got {tokens:?} with {vocab}"
+            )));
+        }
+        let got: String = Sha256::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect();
+        if got != config.sha256 {
+            let name = format!("{name}/model.safetensors");
+            return Err(Error::Tampered { name, expected: config.sha256, got });
+        }
+        let tensors = Tensors::from_bytes(weights.to_vec()).map_err(|e| error(e.to_string()))?;
+        let sizes = GptConfig::new(config.vocab, config.context, config.width, config.layers, config.heads);
+        let sizes = GptConfig { rotary: config.rotary, ..sizes };
+        let gpt = Gpt::load(&tensors, sizes, precision).map_err(|e| error(e.to_string()))?;
+        Ok(Writer { config, gpt: Arc::new(gpt) })
+    }
+
+    /// A writer that has learned nothing, for measuring speed and for tests: its weights are drawn from `seed`.
+    ///
+    /// # Errors
+    /// Sizes out of range.
+    pub fn untrained(width: usize, layers: usize, heads: usize, seed: u64) -> Result<Writer, Error> {
+        let error = |message: String| Error::Model { name: "untrained".into(), message };
+        let (vocab, context) = (VOCAB as usize, 1024);
+        let sizes = GptConfig { rotary: true, ..GptConfig::new(vocab, context, width, layers, heads) };
+        let gpt = Gpt::random(sizes, Precision::Int8, seed).map_err(|e| error(e.to_string()))?;
+        let config = MelodyConfig {
+            family: MelodyConfig::FAMILY.into(),
+            tokens: FORMAT.into(),
+            vocab,
+            context,
+            width,
+            layers,
+            heads,
+            rotary: true,
+            styles: vec!["pop".into()],
+            sha256: String::new(),
+            version: None,
+            licence: None,
+        };
+        Ok(Writer { config, gpt: Arc::new(gpt) })
+    }
+
+    /// The network, for a [`Player`](crate::stage::Player).
+    pub fn network(&self) -> Network {
+        Network::new(Arc::clone(&self.gpt))
+    }
+
+    /// Bytes of memory the loaded model holds: packed matrices, embeddings and normalisations.
+    pub fn memory_bytes(&self) -> usize {
+        let config = self.gpt.config();
+        let rows = config.vocab + 2 * (2 * config.layers + 1);
+        self.gpt.bytes_per_step() + 4 * rows * config.width
+    }
+
+    /// Index of a style.
+    ///
+    /// # Errors
+    /// [`Error::Range`] listing the styles.
+    pub(super) fn style(&self, name: &str) -> Result<u32, Error> {
+        let at = self.config.styles.iter().position(|style| style.eq_ignore_ascii_case(name));
+        let allowed = || format!("one of {}", self.config.styles.join(", "));
+        at.map(|at| at as u32).ok_or_else(|| Error::range("style", allowed(), format!("{name:?}")))
+    }
+}

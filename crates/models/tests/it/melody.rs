@@ -1,0 +1,161 @@
+//! Lead sheets obey, whatever the weights say.
+
+use std::ops::ControlFlow;
+
+use partita_models::melody::{Given, Harmony, Lead, Progress, Request, Writer};
+use partita_models::stage::{Compute, share};
+use partita_nn::Rng;
+use partita_score::Meter;
+use partita_score::demands::{Demands, StrongBeats, random_demands, violations};
+use partita_score::harmony::Key;
+use partita_tokens::song::{Hidden, Part, PieceNote};
+
+use crate::compute;
+
+fn writer() -> Writer {
+    Writer::untrained(32, 1, 2, 7).expect("small sizes are valid")
+}
+
+fn go(_: &Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn write(request: &Request) -> Vec<Lead> {
+    writer().write(&compute(), request, &mut go).expect("writes")
+}
+
+fn broken(lead: &Lead, demands: &Demands) -> Vec<String> {
+    violations(&lead.score(None, demands.tempo), 0, demands).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn no_lead_sheet_breaks_any_of_the_demands_it_was_written_under() {
+    let (writer, compute) = (writer(), compute());
+    let mut rng = Rng::new(11, 0);
+    let (mut written, mut refused) = (0, 0);
+    while written < 150 {
+        let demands = random_demands(&mut || rng.f64());
+        let mut request = Request::new(demands.clone(), u64::from(written));
+        if demands.chords.is_empty() && rng.f64() < 0.3 {
+            request.harmony = Harmony::None;
+        }
+        match writer.write(&compute, &request, &mut go) {
+            Ok(leads) => {
+                assert_eq!(broken(&leads[0], &demands), [""; 0], "{demands:?}");
+                written += 1;
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused < 20 * written, "{refused} of {} were refused", refused + written);
+}
+
+#[test]
+fn the_same_request_and_seed_give_the_same_piece_alone_and_in_company() {
+    let demands = Demands { cadence: Some(6), strong_beats: StrongBeats::Strict, ..demands(8) };
+    let request = Request { variations: 3, ..Request::new(demands, 5) };
+    let writer = writer();
+    let alone = writer.write(&compute(), &request, &mut go).expect("writes");
+    assert_ne!(alone[0].ids, alone[1].ids);
+    let one = Request { variations: 1, ..request.clone() };
+    assert_eq!(writer.write(&compute(), &one, &mut go).expect("writes")[0], alone[0]);
+    let (shared, work) = share(writer.network(), compute());
+    let thread = std::thread::spawn(move || work.run());
+    std::thread::scope(|scope| {
+        let (writer, request) = (&writer, &request);
+        let players: Vec<_> = (0..4)
+            .map(|_| {
+                let shared = shared.clone();
+                scope.spawn(move || writer.write(&shared, request, &mut go).expect("writes"))
+            })
+            .collect();
+        for player in players {
+            assert_eq!(player.join().expect("no panic"), alone);
+        }
+    });
+    drop(shared);
+    thread.join().expect("the loop ends");
+}
+
+fn demands(bars: u32) -> Demands {
+    Demands { range: 55..=79, ..Demands::new(Meter::new(7, 8).expect("valid"), bars, 100.0) }
+}
+
+#[test]
+fn what_comes_before_is_kept_note_for_note() {
+    let first = write(&Request::new(demands(4), 1)).remove(0).piece;
+    let request = Request { given: Given::Before(first.clone()), ..Request::new(demands(9), 2) };
+    let whole = write(&request).remove(0).piece;
+    assert_eq!(whole.window(0, 4), first.window(0, 4));
+    assert_eq!((whole.bars, whole.meter), (9, first.meter));
+    assert!(whole.part(Part::Melody).iter().any(|note| note.onset >= 4 * whole.cells_per_bar()));
+}
+
+#[test]
+fn what_is_around_a_region_is_kept_note_for_note() {
+    let piece = write(&Request::new(demands(8), 3)).remove(0).piece;
+    let length = piece.cells_per_bar();
+    let melody = Hidden { parts: [true, false, false], ..Hidden::default() };
+    let open: Vec<Hidden> = (0..8).map(|bar| if (2..5).contains(&bar) { melody } else { Hidden::default() }).collect();
+    let inside = |note: &&PieceNote| (2..5).contains(&(note.onset / length));
+    for pitches in [21..=108, 21..=66] {
+        let given = Given::Around { piece: piece.clone(), open: open.clone(), pitches: pitches.clone() };
+        let filled = write(&Request { given, ..Request::new(demands(8), 4) }).remove(0).piece;
+        assert_eq!(filled.chords, piece.chords);
+        let kept = |note: &&PieceNote| !inside(note) || !pitches.contains(&note.pitch);
+        let before: Vec<_> = piece.part(Part::Melody).iter().filter(kept).collect();
+        let after: Vec<_> = filled.part(Part::Melody).iter().filter(|note| before.contains(note)).collect();
+        assert_eq!(before, after);
+        assert!(filled.part(Part::Melody).iter().filter(|note| !before.contains(note)).all(|note| inside(&note)));
+        assert_ne!(filled, piece);
+    }
+}
+
+#[test]
+fn a_melody_gets_chords_and_stays_as_it_is() {
+    let lead = write(&Request { harmony: Harmony::None, ..Request::new(demands(6), 8) }).remove(0);
+    assert!(lead.chords.is_empty() && lead.score(None, 100.0).tracks.len() == 1);
+    let open = vec![Hidden { chords: true, ..Hidden::default() }; 6];
+    let given = Given::Around { piece: lead.piece.clone(), open, pitches: 21..=108 };
+    let key: Key = "A minor".parse().expect("a key");
+    let request = Request {
+        given,
+        key: Some(key),
+        chord_tones: Some(key.pitch_classes()),
+        ..Request::new(demands(6), 9)
+    };
+    let harmonized = write(&request).remove(0);
+    assert_eq!(harmonized.piece.parts, lead.piece.parts);
+    assert!(!harmonized.chords.is_empty());
+    for (_, chord) in &harmonized.chords {
+        let chord = chord.as_ref().expect("every bar has a chord");
+        assert!(chord.pitch_classes().is_subset(key.pitch_classes()), "{chord}");
+    }
+    let names: Vec<String> = harmonized.score(Some(key), 100.0).tracks.iter().map(|it| it.name.clone()).collect();
+    assert_eq!(names, ["melody", "chords"]);
+}
+
+#[test]
+fn contradictions_and_wrong_values_are_told_before_anything_is_written() {
+    let refuse = |request: &Request| {
+        writer().write(&compute(), request, &mut go).expect_err("refused").to_string()
+    };
+    let wide = Request::new(Demands { range: 10..=60, ..demands(4) }, 0);
+    assert_eq!(refuse(&wide), "range must be within 21-108, got 10-60");
+    let style = Request { style: Some("polka".into()), ..Request::new(demands(4), 0) };
+    assert_eq!(refuse(&style), "style must be one of pop, got \"polka\"");
+    let many = Request { variations: 65, ..Request::new(demands(4), 0) };
+    assert_eq!(refuse(&many), "variations must be in 1..=64, got 65");
+    let cadence = Demands { cadence: Some(1), scale: Some("C".parse::<Key>().unwrap().pitch_classes()), ..demands(4) };
+    assert!(refuse(&Request::new(cadence, 0)).contains("scale"));
+}
+
+#[test]
+fn a_watch_that_breaks_stops_the_work() {
+    let mut calls = 0;
+    let result = writer().write(&compute(), &Request::new(demands(8), 0), &mut |_| {
+        calls += 1;
+        if calls == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!((result.expect_err("cancelled").to_string().as_str(), calls), ("cancelled", 5));
+}
