@@ -3,6 +3,10 @@
 //! Names are places on the line of fifths ... Bb F C G D A E B F# ... (C = 0, a fifth up = +1), where transposing is
 //! adding and a key is a run of seven neighbours; so C# and Db stay different names of one pitch.
 //!
+//! From text: keys and scales ([`Key`], [`Scale`]), chord symbols ([`parse_symbol`]), Harte's syntax ([`parse_harte`]),
+//! Roman numerals ([`parse_roman`]), whole lines of chords ([`Progression`]). From nothing: [`progressions`]. From notes:
+//! [`find_key`], [`recognize`]. To notes: [`Voicing`], [`chords_track`].
+//!
 //! Rule to keep: what is read from text is strict and says where it failed ([`SyntaxError`]); what it became is total,
 //! so that no function on a [`Key`] or a [`Chord`] can fail.
 
@@ -20,6 +24,7 @@ mod scale;
 mod spelling;
 mod symbol;
 mod syntax;
+mod voicing;
 
 pub use chord::{Chord, ChordKind, Degree, DegreeOp};
 pub use find_key::{FoundKey, find_key, find_key_of};
@@ -33,3 +38,4 @@ pub use roman::{parse_roman, roman};
 pub use scale::{Scale, ScaleKind};
 pub use symbol::{NO_CHORD, parse_symbol, symbol};
 pub use syntax::SyntaxError;
+pub use voicing::{CHORDS_TRACK, Voicing, chords_track, voice};

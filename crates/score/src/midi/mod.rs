@@ -7,7 +7,8 @@
 //! ```
 //!
 //! What survives `read(write(score))`: everything in a [`crate::Score`] that MIDI can say. It can't say which of two
-//! overlapping notes of one pitch ends first, so the reader closes the oldest.
+//! overlapping notes of one pitch ends first, so the reader closes the oldest. Chords come back as
+//! [`crate::harmony::Chord::simplified`] says them.
 
 pub(crate) mod chunks;
 pub(crate) mod events;

@@ -13,6 +13,7 @@ use crate::{MeterMap, Result, Score, TempoMap, Tick};
 ///
 /// Notes become one [`crate::Track`] per (chunk, channel, program at the note's start). A note-off, or a note-on
 /// of velocity 0, closes the oldest open note of its pitch; notes never closed and offs without a note are dropped.
+/// Texts of a chunk named `chords` that are chord symbols become [`Score::chords`]; all others are dropped.
 /// SMPTE times become ticks of the same length under a constant tempo.
 ///
 /// Forgiven: a RIFF wrapper, junk around chunks, unknown chunks, wrong track counts and lengths, a missing
@@ -44,12 +45,13 @@ pub fn read(bytes: &[u8]) -> Result<Score> {
         None => TempoMap::new(shared.tempos),
     };
     shared.keys.sort_by_key(|key| key.at);
+    shared.chords.sort_by_key(|change| change.at);
     Ok(Score {
         ppq,
         tempos,
         meters: MeterMap::new(shared.meters),
         keys: shared.keys,
-        chords: Vec::new(),
+        chords: shared.chords,
         tracks,
     })
 }

@@ -7,7 +7,10 @@ use super::{
     chunks::Chunk,
     events::{Done, Fault, Meta, NEVER, Sink, walk},
 };
-use crate::{Control, ControlKind, KeyChange, Meter, Note, Tick, Track};
+use crate::{
+    ChordChange, Control, ControlKind, KeyChange, Meter, Note, Tick, Track,
+    harmony::{CHORDS_TRACK, parse_symbol},
+};
 
 /// What belongs to the whole file, whichever track says it.
 #[derive(Default)]
@@ -15,6 +18,7 @@ pub(super) struct Shared {
     pub tempos: Vec<(Tick, u32)>,
     pub meters: Vec<(Tick, Meter)>,
     pub keys: Vec<KeyChange>,
+    pub chords: Vec<ChordChange>,
 }
 
 const NONE: u32 = u32::MAX;
@@ -27,6 +31,8 @@ const MOST_ROOM: usize = 1 << 14;
 
 /// Longest track name that is kept, bytes: every (channel, program) of a chunk gets its own copy.
 const MOST_NAME: usize = 256;
+/// Longer texts are no chord symbol, bytes.
+const MOST_SYMBOL: usize = 160;
 
 /// Reads chunks one after another, keeping its tables between them.
 pub(super) struct TrackReader {
@@ -85,6 +91,12 @@ impl Sink for Reading<'_> {
             0x03 => {
                 self.reader.name.clear();
                 self.reader.name.extend_from_slice(beginning(data));
+            }
+            0x01 if self.reader.name.eq_ignore_ascii_case(CHORDS_TRACK.as_bytes()) => {
+                let symbol = std::str::from_utf8(data).ok().filter(|text| text.len() <= MOST_SYMBOL);
+                if let Some(Ok(chord)) = symbol.map(parse_symbol) {
+                    self.shared.chords.push(ChordChange { at, chord });
+                }
             }
             _ => match Meta::read(kind, data) {
                 Some(Meta::Tempo(tempo)) => self.shared.tempos.push((at, tempo)),

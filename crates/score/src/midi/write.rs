@@ -3,25 +3,41 @@
 //! Rule to keep: at one tick, ends come before controls and controls before onsets, so that repeated notes stay apart
 //! and a program change is heard by the notes it is for.
 
-use crate::{ControlKind, Score, Tick, Track};
+use crate::{
+    ControlKind, Score, Tick, Track,
+    harmony::{CHORDS_TRACK, symbol},
+};
 
 /// Format 1: a conductor track with tempo, metre and key, then one chunk per track.
 ///
+/// Chord symbols are texts of the first track named `chords`, or of a chunk of that name without notes.
 /// Out-of-range values are clamped. A program change is written at tick 0 of each track unless its own controls
 /// select the program before the first note.
 pub fn write(score: &Score) -> Vec<u8> {
-    let mut bytes = header(1, score.tracks.len() + 1, score);
+    let is_chords = |track: &Track| track.name.eq_ignore_ascii_case(CHORDS_TRACK);
+    let place = score.tracks.iter().position(is_chords);
+    let own = place.is_none() && !score.chords.is_empty();
+    let mut bytes = header(1, score.tracks.len() + 1 + usize::from(own), score);
     chunk(&mut bytes, conductor(score));
-    for track in &score.tracks {
+    for (index, track) in score.tracks.iter().enumerate() {
         let mut events = Events::default();
         events.meta(Tick(0), 0x03, track.name.as_bytes());
+        if place == Some(index) {
+            events.chords(score);
+        }
         events.track(track);
+        chunk(&mut bytes, events);
+    }
+    if own {
+        let mut events = Events::default();
+        events.meta(Tick(0), 0x03, CHORDS_TRACK.as_bytes());
+        events.chords(score);
         chunk(&mut bytes, events);
     }
     bytes
 }
 
-/// Format 0: everything in one chunk. Track names are lost; tracks of one channel can't be told apart again unless
+/// Format 0: everything in one chunk. Track names and chord symbols are lost; tracks of one channel can't be told apart again unless
 /// their programs differ in time.
 pub fn write_format0(score: &Score) -> Vec<u8> {
     let mut bytes = header(0, 1, score);
@@ -61,6 +77,12 @@ impl Events {
         variable(&mut event, data.len() as u32);
         event.extend_from_slice(data);
         self.push(at, Rank::Meta, &event);
+    }
+
+    fn chords(&mut self, score: &Score) {
+        for change in &score.chords {
+            self.meta(change.at, 0x01, symbol(change.chord.as_ref()).as_bytes());
+        }
     }
 
     fn track(&mut self, track: &Track) {

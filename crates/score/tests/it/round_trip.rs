@@ -2,9 +2,11 @@
 
 use crate::test_files;
 use partita_score::{
-    Control, ControlKind, KeyChange, Meter, MeterMap, Note, Ppq, Score, TempoMap, Tick, Track, midi,
+    ChordChange, Control, ControlKind, KeyChange, Meter, MeterMap, Note, Ppq, Score, TempoMap, Tick, Track,
+    harmony::{Chord, ChordKind, Degree, DegreeOp, NoteName, symbol},
+    midi,
 };
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, option, prelude::*, sample::select};
 
 fn meters() -> impl Strategy<Value = MeterMap> {
     let change = (0..100_000u32, 1..=255u8, 0..=7u8);
@@ -38,8 +40,15 @@ fn track() -> impl Strategy<Value = Track> {
     let note = (prop_oneof![0..300u32, 0..0x1400_0000u32], 0..128u8, 0..500u32, 1..128u8);
     let controls = vec((0..100_000u32, control()), 0..9);
     let changes = vec(1..100_000u32, 0..3);
-    ("\\PC{0,12}", 0..16u8, 0..128u8, vec(note, 0..12), controls, changes).prop_map(
-        |(name, channel, program, notes, controls, changes)| {
+    (
+        prop_oneof!["\\PC{0,12}", Just("chords".to_owned())],
+        0..16u8,
+        0..128u8,
+        vec(note, 0..12),
+        controls,
+        changes,
+    )
+        .prop_map(|(name, channel, program, notes, controls, changes)| {
             let (mut now, mut ends) = (0, [0; 128]);
             let notes = notes.into_iter().map(|(gap, pitch, duration, velocity)| {
                 now += gap;
@@ -54,8 +63,20 @@ fn track() -> impl Strategy<Value = Track> {
             controls.extend(changes.into_iter().map(change));
             controls.sort_by_key(|control| control.at);
             Track { name, channel, program, notes, controls }
-        },
-    )
+        })
+}
+
+/// Chord changes in order, some on one tick, some rests.
+fn chords() -> impl Strategy<Value = Vec<ChordChange>> {
+    let kinds: Vec<ChordKind> = ChordKind::all().collect();
+    let name = (-15..=19).prop_map(NoteName::from_fifths);
+    let change = (1..14u8, -2..=2i8).prop_map(|(value, alter)| Degree { value, op: DegreeOp::Add, alter });
+    let chord = (name.clone(), select(kinds), vec(change, 0..3), option::of(name))
+        .prop_map(|(root, kind, changes, bass)| Chord { root, kind, changes, bass }.simplified());
+    vec((prop_oneof![0..5000u32, 0..0x3000_0000u32], option::of(chord)), 0..6).prop_map(|mut changes| {
+        changes.sort_by_key(|(at, _)| *at);
+        changes.into_iter().map(|(at, chord)| ChordChange { at: Tick(at), chord }).collect()
+    })
 }
 
 fn score() -> impl Strategy<Value = Score> {
@@ -63,9 +84,9 @@ fn score() -> impl Strategy<Value = Score> {
     let tempos = vec((0..100_000u32, 1..=0xff_ffffu32), 0..5).prop_map(|changes| {
         TempoMap::new(changes.into_iter().map(|(at, tempo)| (Tick(at), tempo)).collect())
     });
-    (ppq, tempos, meters(), keys(), vec(track(), 0..5)).prop_map(|(ppq, tempos, meters, keys, tracks)| {
-        Score { ppq, tempos, meters, keys, chords: Vec::new(), tracks }
-    })
+    (ppq, tempos, meters(), keys(), chords(), vec(track(), 0..5)).prop_map(
+        |(ppq, tempos, meters, keys, chords, tracks)| Score { ppq, tempos, meters, keys, chords, tracks },
+    )
 }
 
 proptest! {
@@ -78,8 +99,27 @@ proptest! {
     fn format_0_keeps_everything_but_the_name_of_a_single_track(mut score in score(), mut only in track()) {
         only.name.clear();
         score.tracks = vec![only];
+        score.chords.clear();
         prop_assert_eq!(midi::read(&midi::write_format0(&score)), Ok(score));
     }
+}
+
+#[test]
+fn only_symbols_in_a_track_named_chords_are_chords() {
+    let text = |kind: u8, text: &str| [&[0, 0xff, kind, text.len() as u8][..], text.as_bytes()].concat();
+    let read = |name: &str| {
+        let texts = ["Cm7", "", "Verse", "N.C.", "C\u{0}", "Bb/D"];
+        let mut events = text(3, name);
+        events.extend(texts.iter().flat_map(|it| text(1, it)));
+        events.extend([0, 0xff, 1, 2, 0xff, 0xfe, 0, 0xff, 0x2f, 0]);
+        let mut bytes = b"MThd\0\0\0\x06\0\x01\0\x01\0\x60MTrk".to_vec();
+        bytes.extend((events.len() as u32).to_be_bytes());
+        bytes.extend(events);
+        let score = midi::read(&bytes).expect("valid");
+        score.chords.iter().map(|change| symbol(change.chord.as_ref())).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(read("Chords"), "Cm7 N.C. Bb/D");
+    assert_eq!(read("Piano"), "");
 }
 
 #[test]
