@@ -66,6 +66,36 @@ fn kept_notes_are_events_that_must_come() {
 }
 
 #[test]
+fn a_note_may_be_held_up_to_the_next_kept_one() {
+    let kept = Note { onset: Tick(30), end: Tick(48), pitch: 60, velocity: 7 };
+    let mut walk = walk(1, |it| {
+        it.grid = RhythmGrid::Eighth;
+        it.locked = vec![kept];
+    });
+    walk.onset(6, 62).expect("allowed");
+    assert_eq!((walk.hold_limit(), walk.onset_cells(0)), (Some(30), vec![12, 18, 24, 30]));
+    assert!(walk.may_rest(29) && !walk.may_rest(30) && walk.may_hold_until(30) && !walk.may_hold_until(31));
+}
+
+#[test]
+fn leaps_count_where_new_meets_kept_but_not_within_what_is_kept() {
+    let kept = |at, pitch| Note { onset: Tick(at), end: Tick(at + 12), pitch, velocity: 7 };
+    let mut walk = walk(3, |it| {
+        it.max_leap = Some(2);
+        it.locked = vec![kept(0, 90), kept(36, 64), kept(96, 70), kept(108, 90), kept(132, 60)];
+        it.open = vec![48..96];
+    });
+    walk.onset(0, 90).expect("kept");
+    walk.rest(12).expect("its end");
+    walk.onset(36, 64).expect("kept");
+    walk.next_bar().expect("it ends on the bar line");
+    // From E4 up to Bb4 in steps of two at most.
+    assert_eq!(pitches(walk.onsets(48)), [62, 63, 64, 65, 66]);
+    assert_eq!(walk.onset_cells(1), [48, 60, 72]);
+    assert!(!walk.may_end_bar());
+}
+
+#[test]
 fn density_says_when_a_bar_may_end() {
     let mut walk = walk(2, |it| it.density = Some(2..=3));
     assert_eq!(walk.onset_cells(0), [0, 12, 24]);
