@@ -73,6 +73,12 @@ pub enum Error {
     /// A text that is no ABC tune; `line` counts from 1.
     #[error("abc, line {line}: {message}")]
     Abc { line: usize, message: String },
+    /// JSON that is no list of notes.
+    #[error("json notes: {0}")]
+    NotesJson(String),
+    /// A file that no reader knows, or the name of a format that there is not.
+    #[error("format must be midi, musicxml, mxl, abc, notes or notesequence, got {got}")]
+    UnknownFormat { got: String },
     /// Patterns that can't be joined or cut as asked.
     #[error("{0}")]
     Pattern(String),

@@ -13,3 +13,13 @@ mod xml;
 pub use container::{compress, decompress};
 pub use read::read;
 pub use write::write;
+
+use crate::{Result, Score};
+
+/// Reads a document in UTF-8, UTF-16 or Latin-1.
+///
+/// # Errors
+/// [`Error::MusicXml`](crate::Error) for what is no such document.
+pub fn read_bytes(bytes: &[u8]) -> Result<Score> {
+    read(&document::decode(bytes)?)
+}
