@@ -1,8 +1,8 @@
 //! Lead sheets as scores: a track `melody` and a track `chords`.
 
 use partita_score::demands::strong_cells;
-use partita_score::harmony::{ChordChange, Key, chords_track};
-use partita_score::{MeterMap, Note, Ppq, Score, TempoMap, Tick, Track};
+use partita_score::harmony::{Key, chords_track};
+use partita_score::{ChordChange, MeterMap, Note, Ppq, Score, TempoMap, Tick, Track};
 use partita_tokens::song::{CELLS, Part, PieceNote};
 
 use super::Lead;
@@ -22,12 +22,15 @@ impl Lead {
         let strong = strong_cells(piece.meter);
         let note = |note: &PieceNote| {
             let inside = note.onset % piece.cells_per_bar();
-            let weight = if strong.contains(&inside) { 0 } else { 2 - usize::from(inside.is_multiple_of(CELLS)) };
+            let weight =
+                if strong.contains(&inside) { 0 } else { 2 - usize::from(inside.is_multiple_of(CELLS)) };
+            let given = |kept: &&Note| kept.onset.0 == note.onset && kept.pitch == note.pitch;
+            let given = self.kept.iter().find(given).map(|kept| kept.velocity);
             Note {
                 onset: tick(note.onset),
                 end: tick(note.end),
                 pitch: note.pitch,
-                velocity: VELOCITIES[weight],
+                velocity: given.unwrap_or(VELOCITIES[weight]),
             }
         };
         let melody = Track {

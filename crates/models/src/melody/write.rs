@@ -23,6 +23,8 @@ pub struct Lead {
     pub piece: Piece,
     /// As chord symbols: where they begin, in cells, and what; in the words they were given in.
     pub chords: Vec<(u32, Option<Chord>)>,
+    /// Notes that were given, at 12 ticks a quarter: with the velocities they had.
+    pub kept: Vec<Note>,
     /// Which of the variations this is; also the stream of the seed.
     pub variation: usize,
     /// Negative log-likelihood of the new tokens under the unconstrained model, in nats.
@@ -124,7 +126,8 @@ impl Writer {
             let piece = join(&task, &written, &played.ids);
             let chords = name_chords(&piece, request);
             let (nats, cost) = (played.nats, played.cost);
-            Lead { piece, chords, variation, nats, cost, prompt: context.clone(), ids: played.ids }
+            let (kept, prompt) = (task.demands.locked.clone(), context.clone());
+            Lead { piece, chords, kept, variation, nats, cost, prompt, ids: played.ids }
         };
         Ok(played.into_iter().enumerate().map(lead).collect())
     }
@@ -213,10 +216,15 @@ fn task(request: &Request) -> Result<Task, Error> {
             let mut given = piece.clone();
             given.parts[Part::Melody.index()].retain(|note| !anew(note));
             demands.locked = given.part(Part::Melody).iter().map(note).collect();
+            let melody_stays = !open.iter().any(|hidden| hidden.parts[Part::Melody.index()]);
+            // Kept notes are nobody's business but the user's: where they sound, nothing is open.
             demands.open = stretches(open, length);
-            if demands.open.is_empty() {
-                // Only chords are written: the melody is none of the plan's business, but it must have one.
-                demands = Demands { open: demands.open, ..Demands::new(demands.meter, bars, demands.tempo) };
+            for note in &demands.locked {
+                demands.open = without(&demands.open, note.onset.0..note.end.0);
+            }
+            if melody_stays {
+                // Only chords are written; the plan is followed by nothing.
+                demands = Demands::new(demands.meter, bars, demands.tempo);
             }
             if open.iter().all(|hidden| !hidden.chords) {
                 demands.chords = name_chords(&given, request);
@@ -246,6 +254,16 @@ fn stretches(open: &[Hidden], length: u32) -> Vec<Range<u32>> {
         }
     }
     stretches
+}
+
+/// Stretches without one.
+fn without(stretches: &[Range<u32>], taken: Range<u32>) -> Vec<Range<u32>> {
+    let parts = |stretch: &Range<u32>| {
+        let before = stretch.start..stretch.end.min(taken.start);
+        let after = stretch.start.max(taken.end)..stretch.end;
+        [before, after].into_iter().filter(|part| !part.is_empty())
+    };
+    stretches.iter().flat_map(parts).collect()
 }
 
 fn prompt(request: &Request, task: &Task, style: Option<u32>) -> Prompt {
@@ -278,13 +296,14 @@ fn join(task: &Task, written: &[u32], ids: &[u32]) -> Piece {
     let length = task.given.cells_per_bar();
     let mut piece = task.given.clone();
     let melody = Part::Melody.index();
-    // Kept notes inside open bars were written again, as they are.
-    let told = |cell: u32| {
-        written.contains(&(cell / length))
-            && (!task.fill || task.open[(cell / length) as usize].parts[melody])
-    };
-    piece.parts[melody].retain(|note| !told(note.onset));
-    piece.parts[melody].extend(reader.parts[melody].iter().copied());
+    // Kept notes inside open bars were written again; they stay as they were given, also over the end of their bar.
+    let locked = task.demands.locked.iter();
+    let locked = locked.map(|note| PieceNote { onset: note.onset.0, end: note.end.0, pitch: note.pitch });
+    piece.parts[melody].extend(locked);
+    piece.parts[melody].sort();
+    piece.parts[melody].dedup();
+    let kept: Vec<u32> = piece.parts[melody].iter().map(|note| note.onset).collect();
+    piece.parts[melody].extend(reader.parts[melody].iter().filter(|note| !kept.contains(&note.onset)));
     piece.parts[melody].sort();
     let told = |cell: u32| written.contains(&(cell / length)) && task.open[(cell / length) as usize].chords;
     piece.chords.retain(|(at, _)| !told(*at));

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use partita_models::melody::{Given, Harmony, Lead, Progress, Request, Writer};
-use partita_models::stage::{Compute, share};
+use partita_models::stage::share;
 use partita_nn::Rng;
 use partita_score::Meter;
 use partita_score::demands::{Demands, StrongBeats, random_demands, violations};
@@ -35,7 +35,7 @@ fn no_lead_sheet_breaks_any_of_the_demands_it_was_written_under() {
     let (mut written, mut refused) = (0, 0);
     while written < 150 {
         let demands = random_demands(&mut || rng.f64());
-        let mut request = Request::new(demands.clone(), u64::from(written));
+        let mut request = Request::new(demands.clone(), written as u64);
         if demands.chords.is_empty() && rng.f64() < 0.3 {
             request.harmony = Harmony::None;
         }
@@ -96,7 +96,8 @@ fn what_is_around_a_region_is_kept_note_for_note() {
     let piece = write(&Request::new(demands(8), 3)).remove(0).piece;
     let length = piece.cells_per_bar();
     let melody = Hidden { parts: [true, false, false], ..Hidden::default() };
-    let open: Vec<Hidden> = (0..8).map(|bar| if (2..5).contains(&bar) { melody } else { Hidden::default() }).collect();
+    let open: Vec<Hidden> =
+        (0..8).map(|bar| if (2..5).contains(&bar) { melody } else { Hidden::default() }).collect();
     let inside = |note: &&PieceNote| (2..5).contains(&(note.onset / length));
     for pitches in [21..=108, 21..=66] {
         let given = Given::Around { piece: piece.clone(), open: open.clone(), pitches: pitches.clone() };
@@ -106,7 +107,9 @@ fn what_is_around_a_region_is_kept_note_for_note() {
         let before: Vec<_> = piece.part(Part::Melody).iter().filter(kept).collect();
         let after: Vec<_> = filled.part(Part::Melody).iter().filter(|note| before.contains(note)).collect();
         assert_eq!(before, after);
-        assert!(filled.part(Part::Melody).iter().filter(|note| !before.contains(note)).all(|note| inside(&note)));
+        assert!(
+            filled.part(Part::Melody).iter().filter(|note| !before.contains(note)).all(|note| inside(&note))
+        );
         assert_ne!(filled, piece);
     }
 }
@@ -131,22 +134,23 @@ fn a_melody_gets_chords_and_stays_as_it_is() {
         let chord = chord.as_ref().expect("every bar has a chord");
         assert!(chord.pitch_classes().is_subset(key.pitch_classes()), "{chord}");
     }
-    let names: Vec<String> = harmonized.score(Some(key), 100.0).tracks.iter().map(|it| it.name.clone()).collect();
+    let names: Vec<String> =
+        harmonized.score(Some(key), 100.0).tracks.iter().map(|it| it.name.clone()).collect();
     assert_eq!(names, ["melody", "chords"]);
 }
 
 #[test]
 fn contradictions_and_wrong_values_are_told_before_anything_is_written() {
-    let refuse = |request: &Request| {
-        writer().write(&compute(), request, &mut go).expect_err("refused").to_string()
-    };
+    let refuse =
+        |request: &Request| writer().write(&compute(), request, &mut go).expect_err("refused").to_string();
     let wide = Request::new(Demands { range: 10..=60, ..demands(4) }, 0);
     assert_eq!(refuse(&wide), "range must be within 21-108, got 10-60");
     let style = Request { style: Some("polka".into()), ..Request::new(demands(4), 0) };
     assert_eq!(refuse(&style), "style must be one of pop, got \"polka\"");
     let many = Request { variations: 65, ..Request::new(demands(4), 0) };
     assert_eq!(refuse(&many), "variations must be in 1..=64, got 65");
-    let cadence = Demands { cadence: Some(1), scale: Some("C".parse::<Key>().unwrap().pitch_classes()), ..demands(4) };
+    let cadence =
+        Demands { cadence: Some(1), scale: Some("C".parse::<Key>().unwrap().pitch_classes()), ..demands(4) };
     assert!(refuse(&Request::new(cadence, 0)).contains("scale"));
 }
 
