@@ -48,5 +48,7 @@ fn expected(score: &Score) -> partita_score::Result<Value> {
         Value::Array(notes)
     });
     let parts: Vec<Value> = parts.collect();
-    Ok(json!({ "bars": sheet.bars.iter().map(|bar| quarters(bar.length)).collect::<Vec<_>>(), "parts": parts }))
+    Ok(
+        json!({ "bars": sheet.bars.iter().map(|bar| quarters(bar.length)).collect::<Vec<_>>(), "parts": parts }),
+    )
 }

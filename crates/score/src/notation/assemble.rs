@@ -5,7 +5,9 @@
 
 use super::repeats;
 use crate::harmony::Chord;
-use crate::{ChordChange, Error, KeyChange, Meter, MeterMap, Note, Ppq, Result, Score, TempoMap, Tick, Track};
+use crate::{
+    ChordChange, Error, KeyChange, Meter, MeterMap, Note, Ppq, Result, Score, TempoMap, Tick, Track,
+};
 use std::collections::BTreeMap;
 
 /// Where nothing says how loud.
@@ -79,9 +81,12 @@ pub(super) fn score(parts: Vec<Part>, ppq: Ppq) -> Result<Score> {
     let order = repeats::order(&signs)?;
     // A bar of a thousand notes, a thousand times.
     let weight = |line: &[Measure], bar: usize| line.get(bar).map_or(0, Measure::weight);
-    let heard = order.iter().map(|&bar| lines.iter().map(|line| weight(line, bar)).sum::<usize>()).sum::<usize>();
+    let heard =
+        order.iter().map(|&bar| lines.iter().map(|line| weight(line, bar)).sum::<usize>()).sum::<usize>();
     if heard > MAX_HEARD {
-        return Err(Error::Notation(format!("a piece must have at most {MAX_HEARD} notes and marks with its repeats, got {heard}")));
+        return Err(Error::Notation(format!(
+            "a piece must have at most {MAX_HEARD} notes and marks with its repeats, got {heard}"
+        )));
     }
     let mut score = Score { ppq, ..Score::default() };
     let starts = timeline(&mut score, &bars, &order, &lines)?;
@@ -124,7 +129,9 @@ fn bars(lines: &[&[Measure]], ppq: Ppq) -> Vec<Bar> {
         meter = measures().find_map(|measure| measure.meter).or(meter);
         let full = meter.unwrap_or_default().beats_per_bar() * quarter;
         let before = index.checked_sub(1);
-        let closed = before.is_some_and(|before| lines.iter().filter_map(|line| line.get(before)).any(|it| it.signs.end.is_some()));
+        let closed = before.is_some_and(|before| {
+            lines.iter().filter_map(|line| line.get(before)).any(|it| it.signs.end.is_some())
+        });
         let repeats = closed || measures().any(|measure| measure.signs.start);
         let contents = measures().map(|measure| measure.length).fold(0.0, f64::max);
         // Rounded durations may miss the end by a little.
@@ -163,7 +170,9 @@ fn timeline(score: &mut Score, bars: &[Bar], order: &[usize], lines: &[&[Measure
         let bar = &bars[index];
         let tick = |inside: f64| tick(at + inside);
         // Where a measure is longer than its metre, it has one of its own.
-        let own = bar.meter.filter(|_| bar.odd && bar.length > bar.meter.unwrap_or_default().beats_per_bar() * quarter);
+        let own = bar
+            .meter
+            .filter(|_| bar.odd && bar.length > bar.meter.unwrap_or_default().beats_per_bar() * quarter);
         let now = own.map_or(bar.meter, |_| fitting(bar.length / quarter).or(bar.meter));
         // Two parts of a bar on both sides of a repeat sign are one bar.
         let full = bar.meter.unwrap_or_default().beats_per_bar() * quarter;
@@ -189,7 +198,8 @@ fn timeline(score: &mut Score, bars: &[Bar], order: &[usize], lines: &[&[Measure
             key.map(|key| keys_of.entry(index).or_insert(key));
             tempo.map(|tempo| tempo_of.entry(index).or_insert(tempo));
         }
-        for (inside, (sharps, minor)) in keyed.and_then(|line| line.get(index)).iter().flat_map(|it| &it.keys) {
+        for (inside, (sharps, minor)) in keyed.and_then(|line| line.get(index)).iter().flat_map(|it| &it.keys)
+        {
             let again = jumped && key == Some((*sharps, *minor));
             if !again {
                 score.keys.push(KeyChange { at: tick(*inside)?, sharps: *sharps, minor: *minor });
@@ -248,7 +258,11 @@ fn notes(measures: &[Measure], order: &[usize], starts: &[f64]) -> Result<Vec<No
             let (onset, end) = (start + tone.onset, start + tone.onset + tone.length);
             let waiting = open.entry(tone.pitch).or_default();
             let here = |it: &&(u32, usize, f64)| (it.2 - onset).abs() < 1.0;
-            let own = waiting.iter().filter(here).find(|it| it.0 == tone.voice).or_else(|| waiting.iter().find(here));
+            let own = waiting
+                .iter()
+                .filter(here)
+                .find(|it| it.0 == tone.voice)
+                .or_else(|| waiting.iter().find(here));
             let from = own.filter(|_| tone.stop).map(|it| it.1);
             let note = match from {
                 Some(note) => {

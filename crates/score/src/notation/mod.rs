@@ -46,14 +46,8 @@ const FORMATS: [(Format, &str, &[&str]); 6] = [
 ];
 
 impl Format {
-    pub const ALL: [Format; 6] = [
-        Format::Midi,
-        Format::MusicXml,
-        Format::Mxl,
-        Format::Abc,
-        Format::Notes,
-        Format::NoteSequence,
-    ];
+    pub const ALL: [Format; 6] =
+        [Format::Midi, Format::MusicXml, Format::Mxl, Format::Abc, Format::Notes, Format::NoteSequence];
 
     fn entry(self) -> &'static (Format, &'static str, &'static [&'static str]) {
         let at = FORMATS.iter().position(|(format, ..)| *format == self);
@@ -73,7 +67,9 @@ impl Format {
     /// By the end of a file's name, in either case; `None` for others.
     pub fn from_path(path: &Path) -> Option<Format> {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
-        let ends = |endings: &[&str]| endings.iter().any(|it| name.strip_suffix(it).is_some_and(|it| it.ends_with('.')));
+        let ends = |endings: &[&str]| {
+            endings.iter().any(|it| name.strip_suffix(it).is_some_and(|it| it.ends_with('.')))
+        };
         FORMATS.iter().find(|(_, _, endings)| ends(endings)).map(|it| it.0)
     }
 
@@ -95,7 +91,9 @@ impl Format {
                 Some(if tracks { Format::Notes } else { Format::NoteSequence })
             }
             _ => {
-                let field = |line: &[u8]| line.starts_with(b"X:") || line.starts_with(b"K:") || line.starts_with(b"%abc");
+                let field = |line: &[u8]| {
+                    line.starts_with(b"X:") || line.starts_with(b"K:") || line.starts_with(b"%abc")
+                };
                 text.split(|byte| matches!(byte, b'\n' | b'\r')).any(field).then_some(Format::Abc)
             }
         }
@@ -138,7 +136,8 @@ pub fn read(bytes: &[u8], format: Format) -> Result<Score> {
 /// # Errors
 /// [`Error::UnknownFormat`] for none of them; what the format's reader says.
 pub fn read_any(bytes: &[u8]) -> Result<(Score, Format)> {
-    let format = Format::sniff(bytes).ok_or_else(|| Error::UnknownFormat { got: "a file of another kind".into() })?;
+    let format =
+        Format::sniff(bytes).ok_or_else(|| Error::UnknownFormat { got: "a file of another kind".into() })?;
     Ok((read(bytes, format)?, format))
 }
 
@@ -209,7 +208,10 @@ mod tests {
             assert_eq!(read_any(&written).expect("written by us").1, format);
         }
         assert_eq!(Format::from_path(Path::new("xml")), None);
-        assert_eq!((Format::sniff(b""), Format::sniff(b"hello"), Format::sniff(b"\x89PNG")), (None, None, None));
+        assert_eq!(
+            (Format::sniff(b""), Format::sniff(b"hello"), Format::sniff(b"\x89PNG")),
+            (None, None, None)
+        );
         let message = "wav".parse::<Format>().expect_err("unknown").to_string();
         assert!(message.contains("musicxml") && message.contains("wav"), "{message}");
     }

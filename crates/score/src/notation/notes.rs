@@ -272,10 +272,19 @@ mod tests {
 
     #[test]
     fn errors_name_the_field() {
-        check("{\"tracks\": [{\"notes\": [{\"pitch\": 300, \"start\": 0, \"duration\": 1}]}]}", "tracks[0].notes[0].pitch must be in 0..=127, got 300");
-        check("{\"tracks\": [{\"notes\": [{\"pitch\": 60, \"start\": -1, \"duration\": 1}]}]}", "tracks[0].notes[0].start");
+        check(
+            "{\"tracks\": [{\"notes\": [{\"pitch\": 300, \"start\": 0, \"duration\": 1}]}]}",
+            "tracks[0].notes[0].pitch must be in 0..=127, got 300",
+        );
+        check(
+            "{\"tracks\": [{\"notes\": [{\"pitch\": 60, \"start\": -1, \"duration\": 1}]}]}",
+            "tracks[0].notes[0].start",
+        );
         check("{\"tracks\": [{\"notes\": [{\"pitch\": 60, \"start\": 0}]}]}", "duration");
-        check("{\"tracks\": [{\"notes\": [{\"pitch\": \"C\", \"start\": 0, \"duration\": 1}]}]}", "tracks[0].notes[0].pitch");
+        check(
+            "{\"tracks\": [{\"notes\": [{\"pitch\": \"C\", \"start\": 0, \"duration\": 1}]}]}",
+            "tracks[0].notes[0].pitch",
+        );
         check("{\"tracks\": [], \"tempoo\": 3}", "tempoo");
         check("{\"tracks\": [], \"tempo\": 0}", "tempo must be");
         check("{\"tracks\": [], \"time_signature\": [4, 3]}", "time_signature must be");
@@ -287,9 +296,13 @@ mod tests {
 
     #[test]
     fn what_is_left_out_has_its_default() {
-        let score = read("{\"tracks\": [{\"notes\": [{\"pitch\": 60, \"start\": 0.5, \"duration\": 1}]}]}").expect("valid");
+        let score = read("{\"tracks\": [{\"notes\": [{\"pitch\": 60, \"start\": 0.5, \"duration\": 1}]}]}")
+            .expect("valid");
         let note = Note { onset: Tick(240), end: Tick(720), pitch: 60, velocity: 80 };
         assert_eq!(score.tracks, [Track { notes: vec![note], ..Track::default() }]);
-        assert_eq!((score.tempos, score.meters, score.keys), (TempoMap::default(), MeterMap::default(), vec![]));
+        assert_eq!(
+            (score.tempos, score.meters, score.keys),
+            (TempoMap::default(), MeterMap::default(), vec![])
+        );
     }
 }

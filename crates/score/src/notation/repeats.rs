@@ -47,7 +47,8 @@ pub(super) fn order(bars: &[Signs]) -> Result<Vec<usize>> {
         let closes = bar.ending_stops || bars.get(at + 1).is_none_or(|next| next.ending.is_some());
         if let Some(times) = bar.end {
             // A bracket for several passes returns after each of them.
-            let needed = inside.map_or(times, |passes| times.max(passes.iter().copied().max().unwrap_or(0) + 1));
+            let needed =
+                inside.map_or(times, |passes| times.max(passes.iter().copied().max().unwrap_or(0) + 1));
             if pass < needed.min(MAX_TIMES) {
                 (pass, at, inside) = (pass + 1, start, None);
                 continue;
@@ -68,7 +69,10 @@ fn behind_ending(bars: &[Signs], at: usize) -> usize {
     loop {
         let bar = &bars[end];
         let next = bars.get(end + 1);
-        if bar.ending_stops || bar.end.is_some() || next.is_none_or(|next| next.ending.is_some() || next.start) {
+        if bar.ending_stops
+            || bar.end.is_some()
+            || next.is_none_or(|next| next.ending.is_some() || next.start)
+        {
             return end + 1;
         }
         end += 1;

@@ -173,7 +173,8 @@ pub(super) fn tempo(text: &str, unit: Length) -> Option<f64> {
         beat = beat.plus(fraction(word)?)?;
     }
     let beat = if beat == Length::ZERO { unit } else { beat };
-    let number: f64 = number.trim().parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0)?;
+    let number: f64 =
+        number.trim().parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0)?;
     Some(number * beat.value())
 }
 

@@ -132,7 +132,11 @@ impl Tune {
         let line = without_comment(line);
         let bytes = line.as_bytes();
         // `A:|` is music.
-        if bytes.len() >= 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' && !matches!(bytes.get(2), Some(b'|' | b':')) {
+        if bytes.len() >= 2
+            && bytes[0].is_ascii_alphabetic()
+            && bytes[1] == b':'
+            && !matches!(bytes.get(2), Some(b'|' | b':'))
+        {
             return self.field(char::from(bytes[0]), line[2..].trim());
         }
         if self.in_body && !line.trim().is_empty() { self.music(line) } else { Ok(()) }
@@ -223,7 +227,8 @@ impl Tune {
                     for (_, voice) in &mut self.voices {
                         let own = (voice.octave, voice.transpose, voice.percussion);
                         voice.set_key(&key);
-                        (voice.unit, voice.meter, voice.reach) = (template.unit, template.meter, template.reach);
+                        (voice.unit, voice.meter, voice.reach) =
+                            (template.unit, template.meter, template.reach);
                         voice.current.meter = template.current.meter;
                         if own.0 != 0 {
                             voice.octave = own.0;
@@ -435,7 +440,9 @@ impl Tune {
                     Some('"') => _ = cursor.until('"'),
                     Some('!') => _ = cursor.until('!'),
                     Some(_) => cursor.skip(),
-                    None => return self.error("a chord ([) needs a closing bracket, got the end of the line"),
+                    None => {
+                        return self.error("a chord ([) needs a closing bracket, got the end of the line");
+                    }
                 }
                 continue;
             };
@@ -527,7 +534,10 @@ impl Tune {
                 }
             }
         }
-        let mut score = assemble::score(parts.into_iter().map(|it| it.1).collect(), Ppq::new(FALLBACK).unwrap_or_default())?;
+        let mut score = assemble::score(
+            parts.into_iter().map(|it| it.1).collect(),
+            Ppq::new(FALLBACK).unwrap_or_default(),
+        )?;
         coarsen(&mut score);
         Ok(score)
     }
@@ -543,7 +553,8 @@ fn default_unit(meter: Option<Meter>) -> Length {
 fn coarsen(score: &mut Score) {
     let step = u32::from(FALLBACK) / u32::from(Ppq::DEFAULT.get());
     let notes = score.tracks.iter().flat_map(|track| &track.notes).flat_map(|note| [note.onset, note.end]);
-    let marks = score.tempos.changes().iter().map(|it| it.0).chain(score.meters.changes().iter().map(|it| it.0));
+    let marks =
+        score.tempos.changes().iter().map(|it| it.0).chain(score.meters.changes().iter().map(|it| it.0));
     let others = score.keys.iter().map(|it| it.at).chain(score.chords.iter().map(|it| it.at));
     if !notes.chain(marks).chain(others).all(|tick| tick.0.is_multiple_of(step)) {
         return;
@@ -552,8 +563,10 @@ fn coarsen(score: &mut Score) {
     for note in score.tracks.iter_mut().flat_map(|track| &mut track.notes) {
         (note.onset, note.end) = (smaller(note.onset), smaller(note.end));
     }
-    score.tempos = crate::TempoMap::new(score.tempos.changes().iter().map(|it| (smaller(it.0), it.1)).collect());
-    score.meters = crate::MeterMap::new(score.meters.changes().iter().map(|it| (smaller(it.0), it.1)).collect());
+    score.tempos =
+        crate::TempoMap::new(score.tempos.changes().iter().map(|it| (smaller(it.0), it.1)).collect());
+    score.meters =
+        crate::MeterMap::new(score.meters.changes().iter().map(|it| (smaller(it.0), it.1)).collect());
     for key in &mut score.keys {
         key.at = smaller(key.at);
     }
@@ -649,13 +662,14 @@ impl<'a> Cursor<'a> {
     /// A note without its length: `^C,`; does not move if none comes.
     fn note(&mut self) -> Option<Written> {
         let start = self.at;
-        let accidental = [("^^", 2), ("^", 1), ("__", -2), ("_", -1), ("=", 0)].into_iter().find(|(sign, _)| {
-            let comes = self.rest().starts_with(sign);
-            if comes {
-                self.at += sign.len();
-            }
-            comes
-        });
+        let accidental =
+            [("^^", 2), ("^", 1), ("__", -2), ("_", -1), ("=", 0)].into_iter().find(|(sign, _)| {
+                let comes = self.rest().starts_with(sign);
+                if comes {
+                    self.at += sign.len();
+                }
+                comes
+            });
         let letter = self.peek().filter(|letter| matches!(letter, 'A'..='G' | 'a'..='g'));
         let Some((named, letter)) = letter.and_then(|it| Some((Letter::from_char(it)?, it))) else {
             self.at = start;

@@ -60,7 +60,14 @@ fn voices(sheet: &Sheet) -> Vec<(&Part, usize)> {
 fn groups(sheet: &Sheet) -> String {
     let mut number = 0;
     let groups = sheet.parts.iter().map(|part| {
-        let ids: Vec<String> = part.staves.iter().map(|_| { number += 1; number.to_string() }).collect();
+        let ids: Vec<String> = part
+            .staves
+            .iter()
+            .map(|_| {
+                number += 1;
+                number.to_string()
+            })
+            .collect();
         if ids.len() > 1 { format!("{{{}}}", ids.join(" ")) } else { ids.concat() }
     });
     groups.collect::<Vec<_>>().join(" ")
@@ -153,7 +160,10 @@ fn line(text: &mut String, voice: &VoiceBar, signs: &mut Signs, marks: &[&(u32, 
             (actual, normal) = (u32::from(tuplet.actual), u32::from(tuplet.normal));
             if tuplet.first {
                 let rest = &voice.events[index..];
-                let count = rest.iter().position(|event| event.tuplet.is_some_and(|it| it.last)).map_or(1, |it| it + 1);
+                let count = rest
+                    .iter()
+                    .position(|event| event.tuplet.is_some_and(|it| it.last))
+                    .map_or(1, |it| it + 1);
                 _ = write!(text, "({actual}:{normal}:{count}");
             }
         }

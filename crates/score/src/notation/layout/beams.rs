@@ -19,9 +19,8 @@ pub(super) fn beams(metre: &Metre, pieces: &[Piece]) -> Vec<Vec<Beam>> {
     let mut from = 0;
     while from < pieces.len() {
         let key = key(metre, pieces, from);
-        let run = (from..pieces.len()).take_while(|&index| {
-            flags(&pieces[index]) > 0 && self::key(metre, pieces, index) == key
-        });
+        let run = (from..pieces.len())
+            .take_while(|&index| flags(&pieces[index]) > 0 && self::key(metre, pieces, index) == key);
         let to = from + run.count();
         if to >= from + 2 {
             join(&pieces[from..to], &mut beams[from..to]);
@@ -44,7 +43,11 @@ fn key(metre: &Metre, pieces: &[Piece], index: usize) -> u32 {
     }
     let near = pieces.iter().filter(|piece| (start..end).contains(&piece.at) && flags(piece) > 0);
     let eighths = near.clone().all(|piece| flags(piece) == 1 && piece.tuplet.is_none());
-    if eighths && end - start <= 3 * QUARTER { start } else { start + (pieces[index].at - start) / QUARTER * QUARTER }
+    if eighths && end - start <= 3 * QUARTER {
+        start
+    } else {
+        start + (pieces[index].at - start) / QUARTER * QUARTER
+    }
 }
 
 fn join(pieces: &[Piece], beams: &mut [Vec<Beam>]) {

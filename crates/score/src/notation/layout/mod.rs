@@ -156,7 +156,8 @@ impl Sheet {
     /// [`Error::TooManyBars`], [`Error::Notation`] for music too long to write.
     pub fn new(score: &Score) -> Result<Sheet> {
         let ends = score.tracks.iter().flat_map(|track| &track.notes);
-        let last = ends.map(|note| note.end.max(Tick(note.onset.0.saturating_add(1)))).max().unwrap_or_default();
+        let last =
+            ends.map(|note| note.end.max(Tick(note.onset.0.saturating_add(1)))).max().unwrap_or_default();
         let marks = score.chords.iter().map(|it| Tick(it.at.0.saturating_add(1)));
         let end = marks.chain([last]).max().unwrap_or_default();
         let mut bars = Bars::new(score, end)?;

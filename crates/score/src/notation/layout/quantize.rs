@@ -110,7 +110,8 @@ fn nearest(unit: f64, (start, length): Cell, grids: &[u32]) -> u32 {
     let allowed = Grids::allowed(length);
     let places = grids.iter().filter(|&&grid| !Grids::of(grid).and(allowed).is_none() || grid == length);
     let places = places.map(|&grid| ((inside / f64::from(grid)).round() as u32 * grid).min(length));
-    let best = places.min_by(|a, b| (f64::from(*a) - inside).abs().total_cmp(&(f64::from(*b) - inside).abs()));
+    let best =
+        places.min_by(|a, b| (f64::from(*a) - inside).abs().total_cmp(&(f64::from(*b) - inside).abs()));
     start + best.unwrap_or(0)
 }
 
@@ -145,7 +146,8 @@ fn placed_note(note: &Note, onset: u32, end: u32, cells: &Cells) -> Placed {
     let end = if end > onset {
         end
     } else {
-        let step = [12, 8, 6, 4, 3].into_iter().find(|&step| (onset - start).is_multiple_of(step)).unwrap_or(3);
+        let step =
+            [12, 8, 6, 4, 3].into_iter().find(|&step| (onset - start).is_multiple_of(step)).unwrap_or(3);
         (onset + step).min(start + length).max(onset + 1)
     };
     Placed { onset, end, pitch: note.pitch.min(127), velocity: note.velocity.clamp(1, 127) }
@@ -180,7 +182,8 @@ fn placed_by_ear(track: &Track, bars: &Bars, cells: &Cells) -> Vec<Placed> {
         if end <= onset {
             let index = cells.index(onset);
             let (start, length) = cells.0[index];
-            let step = if onset >= start && (onset - start).is_multiple_of(grid(index)) { grid(index) } else { 12 };
+            let step =
+                if onset >= start && (onset - start).is_multiple_of(grid(index)) { grid(index) } else { 12 };
             end = (onset + step).min((start + length).max(onset + 3));
         }
         placed.push(Placed { end, ..placed_note(note, onset, end, cells) });
@@ -199,7 +202,8 @@ fn choose(onsets: &mut [f64], (start, length): Cell) -> u32 {
         let round = |at: f64| ((at - f64::from(start)) / f64::from(grid)).round();
         let errors = onsets.iter().map(|&at| at - f64::from(start) - round(at) * f64::from(grid));
         let mean = errors.map(|error| error * error).sum::<f64>() / onsets.len().max(1) as f64;
-        let lost = onsets.windows(2).filter(|pair| pair[1] - pair[0] > APART && round(pair[0]) == round(pair[1]));
+        let lost =
+            onsets.windows(2).filter(|pair| pair[1] - pair[0] > APART && round(pair[0]) == round(pair[1]));
         mean + price + 10.0 * lost.count() as f64
     };
     let costs = GRIDS.iter().filter(|(grid, _)| fits(*grid)).map(|&(grid, price)| (grid, cost(grid, price)));

@@ -103,7 +103,8 @@ impl Writer<'_> {
             let name = |note: &Placed| {
                 let of_key = key.spell_towards(note.pitch, next);
                 let in_chord = tones.iter().find(|name| name.pitch_class() == note.pitch % 12);
-                let name = if key.contains(note.pitch) { of_key } else { in_chord.copied().unwrap_or(of_key) };
+                let name =
+                    if key.contains(note.pitch) { of_key } else { in_chord.copied().unwrap_or(of_key) };
                 // No format writes octaves below 0 where it need not: C0, not B#-1.
                 if note.pitch >= 12 && name.octave(note.pitch) < 0 { name.simplified() } else { name }
             };
@@ -113,7 +114,13 @@ impl Writer<'_> {
     }
 
     /// `next`: the first sound of the line that does not end before this bar.
-    fn voice_bar(&mut self, index: usize, line: &[Sound], names: &[Vec<NoteName>], next: &mut usize) -> Result<Vec<Event>> {
+    fn voice_bar(
+        &mut self,
+        index: usize,
+        line: &[Sound],
+        names: &[Vec<NoteName>],
+        next: &mut usize,
+    ) -> Result<Vec<Event>> {
         let bar = &self.bars.list[index];
         let (start, end) = (bar.start, bar.start + bar.length);
         while line.get(*next).is_some_and(|sound| sound.end <= start) {
@@ -134,7 +141,8 @@ impl Writer<'_> {
         let heads = |piece: &values::Piece| {
             let Some(span) = piece.span else { return Vec::new() };
             let sound = &line[*next + span];
-            let (tied_from, tied_to) = (start + piece.at > sound.onset, start + piece.at + piece.length < sound.end);
+            let (tied_from, tied_to) =
+                (start + piece.at > sound.onset, start + piece.at + piece.length < sound.end);
             let named = sound.notes.iter().zip(&names[*next + span]);
             let head = |(note, name): (&Placed, &NoteName)| Head {
                 pitch: note.pitch,
@@ -186,6 +194,12 @@ pub(crate) fn signature(sharps: i8) -> [i8; 7] {
     crate::harmony::Letter::ALL.map(|letter| {
         // F C G D A E B are -1..=5 on the line of fifths.
         let place = letter.fifths() + 1;
-        if place < sharps { 1 } else if 6 - place < -sharps { -1 } else { 0 }
+        if place < sharps {
+            1
+        } else if 6 - place < -sharps {
+            -1
+        } else {
+            0
+        }
     })
 }

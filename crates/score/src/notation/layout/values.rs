@@ -50,10 +50,9 @@ pub(super) fn value(length: u32) -> Option<Value> {
     let plain = |length: u32| {
         (-1..=6).find(|&log| if log < 0 { length == 2 * WHOLE } else { length == WHOLE >> log })
     };
-    let dotted = || (length.is_multiple_of(3)).then(|| plain(length / 3 * 2)).flatten().filter(|log| *log < 6);
-    plain(length)
-        .map(|log| Value { log, dots: 0 })
-        .or_else(|| dotted().map(|log| Value { log, dots: 1 }))
+    let dotted =
+        || (length.is_multiple_of(3)).then(|| plain(length / 3 * 2)).flatten().filter(|log| *log < 6);
+    plain(length).map(|log| Value { log, dots: 0 }).or_else(|| dotted().map(|log| Value { log, dots: 1 }))
 }
 
 /// The bar of a voice. `spans`: `(start, end)` of its chords within the bar, in order, without overlaps.
@@ -221,9 +220,19 @@ mod tests {
         let text = write(&metre, spans).into_iter().map(|piece| {
             let tied = piece.span.is_some() && piece.span == last;
             last = piece.span;
-            let mark = if piece.span.is_none() { "r" } else if tied { "_" } else { "" };
+            let mark = if piece.span.is_none() {
+                "r"
+            } else if tied {
+                "_"
+            } else {
+                ""
+            };
             let tuplet = piece.tuplet.map_or(String::new(), |it| format!("t{}", it.actual));
-            format!("{mark}{}{}{tuplet}", 1u32 << piece.value.log.max(0), ".".repeat(usize::from(piece.value.dots)))
+            format!(
+                "{mark}{}{}{tuplet}",
+                1u32 << piece.value.log.max(0),
+                ".".repeat(usize::from(piece.value.dots))
+            )
         });
         assert_eq!(text.collect::<Vec<_>>().join(" "), expected, "{meter} {spans:?}");
     }
@@ -281,7 +290,11 @@ mod tests {
                         assert_eq!(piece.at, at);
                         let value = piece.value;
                         let written = if value.log < 0 { 2 * WHOLE } else { WHOLE >> value.log };
-                        assert_eq!(piece.length * 2, written * (2 + u32::from(value.dots)), "{text} {start} {stop}");
+                        assert_eq!(
+                            piece.length * 2,
+                            written * (2 + u32::from(value.dots)),
+                            "{text} {start} {stop}"
+                        );
                         assert_eq!(piece.span.is_some(), (start..stop).contains(&piece.at));
                         at += piece.length;
                     }

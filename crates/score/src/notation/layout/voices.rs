@@ -60,7 +60,8 @@ pub(super) fn allot(placed: &[Placed], cells: &Cells) -> Vec<Vec<Chord>> {
         let onset = placed[from].onset;
         let to = from + placed[from..].iter().take_while(|note| note.onset == onset).count();
         for chord in chords(&placed[from..to]) {
-            let free = lines.iter().position(|line| line.busy_until() <= onset && line.can_take(&chord, cells));
+            let free =
+                lines.iter().position(|line| line.busy_until() <= onset && line.can_take(&chord, cells));
             match free {
                 Some(index) => lines[index].take(chord, cells),
                 None if lines.len() < MAX_VOICES => {

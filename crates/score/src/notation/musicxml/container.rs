@@ -41,7 +41,10 @@ pub fn decompress(bytes: &[u8]) -> Result<String> {
     let broken = |error: zip::result::ZipError| Error::MusicXml(format!("not a readable .mxl file: {error}"));
     let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
     if zip.len() > MAX_ENTRIES {
-        return Err(Error::MusicXml(format!("an .mxl file holds at most {MAX_ENTRIES} files, got {}", zip.len())));
+        return Err(Error::MusicXml(format!(
+            "an .mxl file holds at most {MAX_ENTRIES} files, got {}",
+            zip.len()
+        )));
     }
     let name = match unpack(&mut zip, CONTAINER)? {
         Some(container) => root_file(&container),
@@ -51,7 +54,8 @@ pub fn decompress(bytes: &[u8]) -> Result<String> {
         let lower = name.to_ascii_lowercase();
         !lower.starts_with("meta-inf/") && (lower.ends_with(".xml") || lower.ends_with(".musicxml"))
     };
-    let name = name.or_else(|| zip.file_names().flatten().find(|name| is_score(name)).map(|name| name.into_owned()));
+    let name =
+        name.or_else(|| zip.file_names().flatten().find(|name| is_score(name)).map(|name| name.into_owned()));
     let name = name.ok_or_else(|| Error::MusicXml("the .mxl file holds no score".into()))?;
     let missing = || Error::MusicXml(format!("the .mxl file has no {name:?}, which it calls its score"));
     let text = unpack(&mut zip, &name)?.ok_or_else(missing)?;
@@ -69,7 +73,8 @@ fn root_file(container: &[u8]) -> Option<String> {
 
 /// One file of the archive; `None` if it is not there. Never more than [`MAX_TEXT`] bytes, whatever the headers claim.
 fn unpack(zip: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> Result<Option<Vec<u8>>> {
-    let broken = |error: &dyn std::fmt::Display| Error::MusicXml(format!("{name:?} in the .mxl file: {error}"));
+    let broken =
+        |error: &dyn std::fmt::Display| Error::MusicXml(format!("{name:?} in the .mxl file: {error}"));
     let file = match zip.by_name(name) {
         Ok(file) => file,
         Err(zip::result::ZipError::FileNotFound) => return Ok(None),

@@ -48,7 +48,8 @@ pub(super) fn parse(text: &str) -> Result<Document<'_>> {
         return refused("an element has too many attributes");
     }
     let options = ParsingOptions { allow_dtd: true, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
-    Document::parse_with_options(text, options).map_err(|error| Error::MusicXml(format!("not well formed: {error}")))
+    Document::parse_with_options(text, options)
+        .map_err(|error| Error::MusicXml(format!("not well formed: {error}")))
 }
 
 /// The first child of that name.

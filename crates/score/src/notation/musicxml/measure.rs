@@ -4,9 +4,9 @@ use super::super::assemble::{Measure, Tone, VELOCITY};
 use super::super::repeats::{MAX_TIMES, Signs};
 use super::document::{child, finite, number, text, whole};
 use super::write::{FORTE, VALUES};
+use crate::Meter;
 use crate::harmony::{Chord, ChordKind, Degree, DegreeOp, Key, Letter, NoteName};
 use crate::notation::layout;
-use crate::Meter;
 use roxmltree::Node;
 use std::collections::BTreeMap;
 
@@ -140,12 +140,15 @@ fn sounding(fifths: i8, minor: bool, transpose: i32) -> i8 {
 
 /// `3+2` over 8 counts as 5/8, several signatures beside each other as their sum.
 fn meter(time: Node<'_, '_>) -> Option<Meter> {
-    let values = |name: &'static str| time.children().filter(move |it| it.has_tag_name(name)).filter_map(|it| it.text());
+    let values = |name: &'static str| {
+        time.children().filter(move |it| it.has_tag_name(name)).filter_map(|it| it.text())
+    };
     let mut sum: Option<(u32, u32)> = None;
     for (beats, unit) in values("beats").zip(values("beat-type")) {
         let beats = beats.split('+').map(|part| part.trim().parse::<u8>().ok());
         let beats = beats.collect::<Option<Vec<u8>>>()?.into_iter().map(u32::from).sum::<u32>();
-        let unit: u32 = unit.trim().parse().ok().filter(|unit: &u32| unit.is_power_of_two() && *unit <= 128)?;
+        let unit: u32 =
+            unit.trim().parse().ok().filter(|unit: &u32| unit.is_power_of_two() && *unit <= 128)?;
         let (before, finest) = sum.unwrap_or((0, unit));
         let common = finest.max(unit);
         sum = Some((before * (common / finest) + beats * (common / unit), common));

@@ -57,7 +57,9 @@ fn parts<'a>(root: Node<'a, 'a>) -> Result<Vec<Part<'a>>> {
         "score-timewise" => true,
         other => {
             let got = other.chars().take(40).collect::<String>();
-            return Err(Error::MusicXml(format!("the document must be score-partwise or score-timewise, got {got:?}")));
+            return Err(Error::MusicXml(format!(
+                "the document must be score-partwise or score-timewise, got {got:?}"
+            )));
         }
     };
     for outer in of(root, if timewise { "measure" } else { "part" }) {
@@ -72,7 +74,9 @@ fn parts<'a>(root: Node<'a, 'a>) -> Result<Vec<Part<'a>>> {
     }
     let count: usize = measures.values().map(Vec::len).sum();
     if count > MAX_MEASURES {
-        return Err(Error::MusicXml(format!("a score must have at most {MAX_MEASURES} measures in all parts, got {count}")));
+        return Err(Error::MusicXml(format!(
+            "a score must have at most {MAX_MEASURES} measures in all parts, got {count}"
+        )));
     }
     if order.is_empty() || order.len() > MAX_PARTS {
         return Err(Error::MusicXml(format!("a score must have 1..={MAX_PARTS} parts, got {}", order.len())));
@@ -85,7 +89,10 @@ fn parts<'a>(root: Node<'a, 'a>) -> Result<Vec<Part<'a>>> {
         .collect();
     Ok(order
         .into_iter()
-        .map(|id| Part { listed: listed(entries.get(id).copied()), measures: measures.remove(id).unwrap_or_default() })
+        .map(|id| Part {
+            listed: listed(entries.get(id).copied()),
+            measures: measures.remove(id).unwrap_or_default(),
+        })
         .collect())
 }
 
@@ -107,7 +114,8 @@ fn listed(entry: Option<Node<'_, '_>>) -> Listed {
 
 /// Ticks in which every duration of the document is whole, if there are such.
 fn resolution(root: Node<'_, '_>) -> Ppq {
-    let all = root.descendants().filter(|it| it.has_tag_name("divisions")).filter_map(|it| finite(it.text()?));
+    let all =
+        root.descendants().filter(|it| it.has_tag_name("divisions")).filter_map(|it| finite(it.text()?));
     let mut common: u64 = 1;
     for divisions in all {
         let whole = divisions as u64;
@@ -131,4 +139,3 @@ fn greatest(mut a: u64, mut b: u64) -> u64 {
     }
     a.max(1)
 }
-

@@ -57,9 +57,12 @@ fn list_part(xml: &mut Xml, index: usize, part: &Part) {
     xml.element("score-part", &[("id", &part_id(index))], |xml| {
         xml.text("part-name", &part.name);
         let sounds: Vec<(String, &str, Option<u8>)> = if part.drums {
-            let events = part.staves.iter().flat_map(|staff| &staff.bars).flatten().flat_map(|bar| &bar.events);
+            let events =
+                part.staves.iter().flat_map(|staff| &staff.bars).flatten().flat_map(|bar| &bar.events);
             let used: BTreeSet<u8> = events.flat_map(|event| &event.heads).map(|head| head.pitch).collect();
-            let named = used.into_iter().map(|pitch| (instrument_id(index, Some(pitch)), stroke(pitch).name, Some(pitch)));
+            let named = used
+                .into_iter()
+                .map(|pitch| (instrument_id(index, Some(pitch)), stroke(pitch).name, Some(pitch)));
             named.collect()
         } else {
             vec![(instrument_id(index, None), part.name.as_str(), None)]

@@ -26,7 +26,12 @@ impl Xml {
     }
 
     /// An element that holds what `inside` writes.
-    pub fn element(&mut self, name: &'static str, attributes: &[(&str, &str)], inside: impl FnOnce(&mut Xml)) {
+    pub fn element(
+        &mut self,
+        name: &'static str,
+        attributes: &[(&str, &str)],
+        inside: impl FnOnce(&mut Xml),
+    ) {
         self.start(name, attributes);
         self.text.push_str(">\n");
         self.open.push(name);
