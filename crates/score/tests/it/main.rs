@@ -6,6 +6,7 @@ mod drums;
 mod edge_cases;
 mod hostile;
 mod magenta;
+mod notation;
 mod round_trip;
 
 use std::{fs, path::PathBuf};

@@ -1,0 +1,414 @@
+//! Notation files: what is written reads back the same, real files of others are read, damaged ones are refused.
+
+use crate::test_files;
+use partita_score::harmony::{Chord, ChordKind, Degree, DegreeOp, NoteName};
+use partita_score::notation::{self, Format, abc, musicxml};
+use partita_score::{ChordChange, KeyChange, Meter, MeterMap, Note, Ppq, Score, TempoMap, Tick, Track, midi};
+use proptest::{collection::vec, prelude::*};
+use std::path::PathBuf;
+
+/// A sixteenth at 480 ticks a quarter.
+const STEP: u32 = 120;
+
+/// Voices that never overlap themselves, each on the 16th grid or in triplets of eighths, bar for bar.
+fn melody() -> impl Strategy<Value = Vec<Note>> {
+    let piece = (0..4u32, 1..12u32, 36..96u8, any::<bool>(), 1..=127u8);
+    vec(piece, 1..24).prop_map(|pieces| {
+        let (mut notes, mut now) = (Vec::new(), 0);
+        for (gap, length, pitch, triplets, velocity) in pieces {
+            now += gap * STEP;
+            if triplets {
+                // Three in the time of a beat.
+                now = now.next_multiple_of(480);
+                for step in 0..3 {
+                    let onset = Tick(now + step * 160);
+                    notes.push(Note { onset, end: Tick(onset.0 + 160), pitch: pitch + step as u8, velocity });
+                }
+                now += 480;
+            } else {
+                notes.push(Note { onset: Tick(now), end: Tick(now + length * STEP), pitch, velocity });
+                now += length * STEP;
+            }
+        }
+        notes
+    })
+}
+
+fn chord() -> impl Strategy<Value = Option<Chord>> {
+    let kinds: Vec<ChordKind> = ChordKind::all().collect();
+    let change = (0..3u8, 2..=13u8, -1..=1i8);
+    let built =
+        (-6..=8i32, proptest::sample::select(kinds), vec(change, 0..2), proptest::option::of(-6..=8i32));
+    proptest::option::weighted(
+        0.9,
+        built.prop_map(|(root, kind, changes, bass)| {
+            let mut chord = Chord::new(NoteName::from_fifths(root), kind);
+            chord.changes = changes
+                .into_iter()
+                .map(|(op, value, alter)| Degree {
+                    value,
+                    op: [DegreeOp::Alter, DegreeOp::Add, DegreeOp::Omit][usize::from(op)],
+                    alter,
+                })
+                .collect();
+            let chord = chord.simplified();
+            bass.map_or(chord.clone(), |bass| chord.over(NoteName::from_fifths(bass)))
+        }),
+    )
+}
+
+fn score() -> impl Strategy<Value = Score> {
+    let meters = proptest::sample::select(vec!["4/4", "3/4", "6/8", "7/8", "5/4", "2/2", "12/8"]);
+    let tempos = vec((0..64u32, 30..240u32), 0..3);
+    let keys = proptest::option::of((-7..=7i8, any::<bool>()));
+    let chords = vec((0..64u32, chord()), 0..4);
+    (meters, tempos, keys, chords, vec((melody(), "[A-Za-z ]{0,8}", 40..80u8), 1..3)).prop_map(
+        |(meter, tempos, key, chords, tracks)| {
+            let tempo = |(at, bpm): (u32, u32)| (Tick(at * STEP), (60e6 / f64::from(bpm)).round() as u32);
+            let mut chords: Vec<ChordChange> =
+                chords.into_iter().map(|(at, chord)| ChordChange { at: Tick(at * STEP), chord }).collect();
+            chords.sort_by_key(|it| it.at);
+            chords.dedup_by_key(|it| it.at);
+            let track = |(channel, (notes, name, program)): (usize, (Vec<Note>, String, u8))| Track {
+                name: name.trim().into(),
+                channel: channel as u8,
+                program,
+                notes,
+                controls: Vec::new(),
+            };
+            Score {
+                tempos: TempoMap::new(tempos.into_iter().map(tempo).collect()),
+                meters: MeterMap::constant(meter.parse::<Meter>().expect("valid")),
+                keys: key
+                    .map(|(sharps, minor)| KeyChange { at: Tick(0), sharps, minor })
+                    .into_iter()
+                    .collect(),
+                chords,
+                tracks: tracks.into_iter().enumerate().map(track).collect(),
+                ..Score::default()
+            }
+        },
+    )
+}
+
+/// Marks behind the last note's bar are not written.
+fn trimmed(score: &Score) -> Score {
+    let mut score = score.clone();
+    let last = score.end().max(score.chords.last().map_or(Tick(0), |it| it.at));
+    let changes = score.tempos.changes().iter().copied().filter(|(at, _)| *at < last).collect();
+    score.tempos = TempoMap::new(changes);
+    score
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_score_on_the_grid_comes_back_from_musicxml(score in score()) {
+        let score = trimmed(&score);
+        for format in [Format::MusicXml, Format::Mxl] {
+            let read = notation::read(&notation::write(&score, format).expect("short"), format).expect("ours");
+            prop_assert_eq!(&read.tracks, &score.tracks);
+            prop_assert_eq!(&read.chords, &score.chords);
+            prop_assert_eq!((&read.keys, &read.meters), (&score.keys, &score.meters));
+            prop_assert_eq!(&read.tempos, &score.tempos);
+        }
+    }
+
+    #[test]
+    fn a_score_on_the_grid_comes_back_from_abc_but_for_its_velocities(score in score()) {
+        let mut score = trimmed(&score);
+        for note in score.tracks.iter_mut().flat_map(|track| &mut track.notes) {
+            note.velocity = 80;
+        }
+        let text = abc::write(&score).expect("short");
+        let read = abc::read(&text).expect("ours");
+        for (mine, theirs) in score.tracks.iter().zip(&read.tracks) {
+            prop_assert_eq!(&theirs.notes, &mine.notes, "{}", text);
+            prop_assert_eq!((theirs.channel, theirs.program, &theirs.name), (mine.channel, mine.program, &mine.name));
+        }
+        prop_assert_eq!(&read.chords, &score.chords, "{}", text);
+        prop_assert_eq!((&read.keys, &read.meters), (&score.keys, &score.meters));
+        prop_assert_eq!(&read.tempos, &score.tempos, "{}", text);
+    }
+
+    #[test]
+    fn any_score_comes_back_from_json_notes(score in score()) {
+        let read = notation::read(&notation::write(&score, Format::Notes).expect("short"), Format::Notes);
+        prop_assert_eq!(read, Ok(score));
+    }
+}
+
+#[test]
+fn real_files_are_written_with_every_note_and_read_back_the_same() {
+    for (name, bytes) in test_files("drummer") {
+        let score = midi::read(&bytes).expect("readable");
+        for format in [Format::MusicXml, Format::Abc] {
+            let once =
+                notation::read(&notation::write(&score, format).expect("short"), format).expect("ours");
+            let count = |score: &Score| score.tracks.iter().map(|track| track.notes.len()).sum::<usize>();
+            assert_eq!(count(&once), count(&score), "{name} {format}");
+            let again =
+                notation::read(&notation::write(&once, format).expect("short"), format).expect("ours");
+            let notes = |score: &Score| {
+                let ticks = |tick: Tick| f64::from(tick.0) / f64::from(score.ppq.get());
+                let of = |note: &Note| (ticks(note.onset), ticks(note.end), note.pitch);
+                score.tracks.iter().flat_map(|track| &track.notes).map(of).collect::<Vec<_>>()
+            };
+            assert_eq!(notes(&again), notes(&once), "{name} {format}");
+        }
+    }
+}
+
+/// A piece with what notation has: a pickup, two hands, triplets, ties, chords, drums, changes of key and metre.
+fn song() -> Score {
+    let note = |beat: f64, length: f64, pitch| Note {
+        onset: Tick((beat * 480.0) as u32),
+        end: Tick(((beat + length) * 480.0).round() as u32),
+        pitch,
+        velocity: 90,
+    };
+    let third = 1.0 / 3.0;
+    let melody = vec![
+        note(0.0, 1.0, 67),
+        note(1.0, 1.5, 70),
+        note(2.5, 0.5, 69),
+        note(3.0, third, 67),
+        note(3.0 + third, third, 66),
+        note(3.0 + 2.0 * third, third, 67),
+        note(4.0, 2.0, 74),
+        note(6.0, 0.25, 73),
+        note(6.25, 0.75, 74),
+        note(7.0, 1.5, 75),
+        note(8.5, 2.5, 74),
+    ];
+    let hands = vec![
+        note(1.0, 4.0, 43),
+        note(1.0, 4.0, 62),
+        note(1.0, 2.0, 70),
+        note(5.0, 3.0, 36),
+        note(5.0, 3.0, 67),
+    ];
+    let drums = (4..20).map(|step| note(f64::from(step) / 2.0, 0.25, if step % 4 == 0 { 36 } else { 42 }));
+    let quarter = Meter { numerator: 4, denominator: 4 };
+    let change = |beat: f64, symbol: &str| ChordChange {
+        at: Tick((beat * 480.0) as u32),
+        chord: partita_score::harmony::parse_symbol(symbol).expect("valid"),
+    };
+    Score {
+        tempos: TempoMap::new(vec![(Tick(0), 500_000), (Tick(480 * 5), 600_000)]),
+        meters: MeterMap::new(vec![
+            (Tick(0), quarter),
+            (Tick(480), quarter),
+            (Tick(480 * 9), "3/4".parse().expect("valid")),
+        ]),
+        keys: vec![
+            KeyChange { at: Tick(0), sharps: -2, minor: true },
+            KeyChange { at: Tick(480 * 9), sharps: 2, minor: false },
+        ],
+        chords: vec![
+            change(1.0, "Gm7"),
+            change(3.0, "D7(b9)/F#"),
+            change(5.0, "Cm6"),
+            change(6.5, "N.C."),
+            change(9.0, "Dmaj7"),
+        ],
+        tracks: vec![
+            Track { name: "Voice".into(), program: 52, notes: melody, ..Track::default() },
+            Track { name: "Piano".into(), channel: 1, notes: hands, ..Track::default() },
+            Track { name: "Drums".into(), channel: 9, notes: drums.collect(), ..Track::default() },
+        ],
+        ..Score::default()
+    }
+}
+
+#[test]
+fn a_song_is_written_as_it_was_when_other_programs_checked_it() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/notation");
+    for (name, format) in
+        [("song.musicxml", Format::MusicXml), ("song.abc", Format::Abc), ("song.json", Format::Notes)]
+    {
+        let written = notation::write(&song(), format).expect("short");
+        let path = folder.join(name);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &written).expect("writable");
+        }
+        let kept = std::fs::read(&path).expect("testdata/notation is in the repository");
+        assert!(written == kept, "{name} differs: read the difference after UPDATE_GOLDEN=1");
+    }
+}
+
+#[test]
+fn repeats_transposition_percussion_and_grace_notes_are_heard() {
+    let note = |inside: &str| format!("<note>{inside}<duration>2</duration></note>");
+    let pitch =
+        |step: &str, octave: u8| format!("<pitch><step>{step}</step><octave>{octave}</octave></pitch>");
+    let text = format!(
+        "<score-partwise><part-list><score-part id='P1'><part-name>Clarinet</part-name></score-part></part-list>\
+         <part id='P1'><measure><attributes><divisions>2</divisions><key><fifths>2</fifths></key>\
+         <time><beats>2</beats><beat-type>4</beat-type></time><transpose><chromatic>-2</chromatic></transpose></attributes>\
+         <barline><repeat direction='forward'/></barline><note><grace/>{}</note>{}{}</measure>\
+         <measure><barline><ending number='1' type='start'/></barline>{}{}<barline><ending number='1' type='stop'/>\
+         <repeat direction='backward'/></barline></measure>\
+         <measure><barline><ending number='2' type='start'/></barline>{}{}</measure></part></score-partwise>",
+        pitch("D", 5),
+        note(&pitch("D", 4)),
+        note(&pitch("E", 4)),
+        note(&pitch("F", 4)),
+        note(&pitch("G", 4)),
+        note(&pitch("A", 4)),
+        note(&format!("<chord/>{}", pitch("C", 5))),
+    );
+    let score = musicxml::read(&text).expect("valid");
+    let pitches: Vec<u8> = score.tracks[0].notes.iter().map(|note| note.pitch).collect();
+    assert_eq!(pitches, [60, 62, 63, 65, 60, 62, 67, 70]);
+    assert_eq!(score.keys, [KeyChange { at: Tick(0), sharps: 0, minor: false }]);
+    assert_eq!(
+        (score.tracks[0].notes[6].onset, score.tracks[0].notes[7].onset),
+        (Tick(480 * 6), Tick(480 * 6))
+    );
+    let timewise = "<score-timewise><measure><part id='P1'><note><unpitched><display-step>C</display-step>\
+                    <display-octave>5</display-octave></unpitched><duration>1</duration></note></part></measure></score-timewise>";
+    let drums = musicxml::read(timewise).expect("valid");
+    assert_eq!((drums.tracks[0].channel, drums.tracks[0].notes[0].pitch), (9, 38));
+}
+
+#[test]
+fn abc_tunes_are_read_as_the_standard_says() {
+    let check = |music: &str, expected: &[(u32, u32, u8)]| {
+        let text = format!("X:1\nT:test\nM:4/4\nL:1/8\nK:G\n{music}\n");
+        let score = abc::read(&text).expect("valid");
+        let notes = &score.tracks[0].notes;
+        let unit = u32::from(score.ppq.get()) / 12;
+        // In 12ths of a quarter.
+        let seen: Vec<_> =
+            notes.iter().map(|it| (it.onset.0 / unit, (it.end.0 - it.onset.0) / unit, it.pitch)).collect();
+        assert_eq!(seen, expected, "{music}");
+    };
+    check("F2 =F F|F2", &[(0, 12, 66), (12, 6, 65), (18, 6, 65), (24, 12, 66)]);
+    check("c,>d' e<f", &[(0, 9, 60), (9, 3, 86), (12, 3, 76), (15, 9, 78)]);
+    check("(3cde (3:2:2c2d", &[(0, 4, 72), (4, 4, 74), (8, 4, 76), (12, 8, 72), (20, 4, 74)]);
+    check("[CEG]4- [CEG]2", &[(0, 36, 60), (0, 36, 64), (0, 36, 67)]);
+    check("c2 & E4 | d2", &[(0, 12, 72), (0, 24, 64), (24, 12, 74)]);
+    check("|:c8|[1d8:|[2e8|]", &[(0, 48, 72), (48, 48, 74), (96, 48, 72), (144, 48, 76)]);
+    check("^c4 c4-|c8|c8", &[(0, 24, 73), (24, 72, 73), (96, 48, 72)]);
+    check(
+        "{ab}.c2!trill!d2 \"^note\"\"Am\"e2 z2 | C/ D// E3/2",
+        &[(0, 12, 72), (12, 12, 74), (24, 12, 76), (48, 3, 60), (51, 1, 62), (52, 9, 64)],
+    );
+    check("[K:C]F2 [M:3/4][L:1/4]F2|[V:1]F", &[(0, 12, 65), (12, 24, 65), (36, 12, 65)]);
+}
+
+#[test]
+fn all_tunes_of_a_file_are_read_and_texts_without_one_refused() {
+    let text = "M:3/4\n\nX:1\nK:C\nc3|\n\nX:2\nM:4/4\nK:F\nB4|\n";
+    let all = abc::read_all(text).expect("valid");
+    assert_eq!(all.len(), 2);
+    assert_eq!((all[0].meters.at(Tick(0)).to_string(), all[1].tracks[0].notes[0].pitch), ("3/4".into(), 70));
+    for bad in ["", "hello", "X:1\nM:4/4\n"] {
+        assert!(abc::read(bad).is_err(), "{bad}");
+    }
+    let error = abc::read("X:1\nK:C\n[ceg\nc99999999999\n]").expect_err("a long note").to_string();
+    assert!(error.contains("line 4"), "{error}");
+}
+
+#[test]
+fn bombs_are_refused() {
+    let refused = |text: &str, why: &str| {
+        let message = musicxml::read(text).expect_err("refused").to_string();
+        assert!(message.contains(why), "{message}");
+    };
+    refused("<!DOCTYPE a [<!ENTITY b 'c'>]><score-partwise>&b;</score-partwise>", "entities");
+    refused(
+        &format!("<score-partwise {}/>", (0..9999).map(|it| format!("a{it}='' ")).collect::<String>()),
+        "attributes",
+    );
+    refused(&"<a xmlns='b'>".repeat(999), "namespaces");
+    refused("<score-partwise/>", "parts");
+    refused("<html/>", "score-partwise");
+    refused("music", "well formed");
+    let deep =
+        format!("<score-partwise>{}{}</score-partwise>", "<a>".repeat(200_000), "</a>".repeat(200_000));
+    assert!(musicxml::read(&deep).is_err());
+    // 80 MiB of blanks make a small archive.
+    let archive = musicxml::compress(&" ".repeat(80 << 20));
+    assert!(archive.len() < 200_000);
+    let message = musicxml::decompress(&archive).expect_err("refused").to_string();
+    assert!(message.contains("67108864"), "{message}");
+    // A long bar, repeated a hundred times, and a hundred times again.
+    let long = format!("X:1\nK:C\n{}", format!("|:{}:::::::::|", "c".repeat(4000)).repeat(400));
+    assert!(abc::read(&long).is_err());
+    assert!(abc::read(&format!("X:1\nK:C\n{}", "Z99999|".repeat(99))).is_err());
+    let many = Score {
+        meters: MeterMap::constant(Meter { numerator: 1, denominator: 128 }),
+        ppq: Ppq::new(1).expect("valid"),
+        tracks: vec![Track {
+            notes: vec![Note { onset: Tick(u32::MAX - 1), end: Tick(u32::MAX), pitch: 1, velocity: 1 }],
+            ..Track::default()
+        }],
+        ..Score::default()
+    };
+    assert!(musicxml::write(&many).expect_err("too long").to_string().contains("8192"));
+}
+
+/// Damages texts by bytes and by words that mean something to the reader.
+fn damage(bytes: &mut Vec<u8>, seed: u64) {
+    let mut state = seed;
+    let mut next = |limit: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 33) as usize) % limit.max(1)
+    };
+    const WORDS: [&str; 16] = [
+        "<chord/>",
+        "<backup><duration>9</duration></backup>",
+        "</note>",
+        "<duration>1e308</duration>",
+        "-1",
+        "99999999999",
+        "<divisions>0</divisions>",
+        "|:",
+        ":|",
+        "[",
+        "(9:0:99",
+        "&",
+        "/",
+        "[M:1/128]",
+        "\"Cm7b5",
+        "tie type='start'",
+    ];
+    for _ in 0..1 + next(5) {
+        let at = next(bytes.len());
+        match next(6) {
+            0 => drop(bytes.drain(at..(at + next(40)).min(bytes.len()))),
+            1 => bytes.extend_from_within(at..(at + 200).min(bytes.len())),
+            2 if !bytes.is_empty() => bytes[at] = next(256) as u8,
+            3 if !bytes.is_empty() => bytes[at] ^= 1 << next(8),
+            _ => drop(bytes.splice(at..at, WORDS[next(WORDS.len())].bytes())),
+        }
+    }
+}
+
+#[test]
+fn damaged_files_are_read_or_refused_and_what_is_read_can_be_written() {
+    for format in [Format::MusicXml, Format::Mxl, Format::Abc, Format::Notes] {
+        let original = notation::write(&song(), format).expect("short");
+        let (mut good, mut bad) = (0, 0);
+        for case in 0..600 {
+            let mut bytes = original.clone();
+            damage(&mut bytes, case);
+            match notation::read(&bytes, format) {
+                Ok(score) => {
+                    good += 1;
+                    for other in Format::ALL {
+                        // Too long is an answer too.
+                        let _ = notation::write(&score, other);
+                    }
+                }
+                Err(_) => bad += 1,
+            }
+        }
+        // A checksum, or the first stray sign, refuses most of the others.
+        let lenient = matches!(format, Format::MusicXml | Format::Abc);
+        assert!(bad > 10 && (good > 10 || !lenient), "{format}: {good} good, {bad} bad");
+    }
+}
