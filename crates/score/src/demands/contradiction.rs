@@ -102,8 +102,8 @@ pub(super) fn find(demands: &Demands) -> Contradiction {
     Contradiction::Conflict { demands: named, why }
 }
 
-/// What a search may plan before it stops looking for the very smallest: states of plans, a second or two.
-const MOST_STATES: usize = 1 << 25;
+/// What a search may plan before it stops looking for the very smallest: states of plans, about half a second.
+const MOST_STATES: usize = 1 << 23;
 
 /// Tries sets of demands.
 struct Search<'a> {
