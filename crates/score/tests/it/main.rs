@@ -3,6 +3,7 @@
 mod differential;
 mod drums;
 mod edge_cases;
+mod harmony;
 mod hostile;
 mod magenta;
 mod round_trip;
