@@ -90,7 +90,7 @@ impl Mode {
 
 /// A tonic and a mode: `F# minor`.
 ///
-/// Parses `F# minor`, `F#m`, `F# min`, `Bb`, `Bb:maj`, `D dorian`, `a harmonic minor`. Without a mode a capital letter
+/// Parses `F# minor`, `F#m`, `F#-minor`, `Bb`, `Bb:maj`, `D dorian`, `a harmonic minor`. Without a mode a capital letter
 /// is major and a small one minor, as theory books write: `a` is A minor, `bb` B flat minor. Behind the letter `m` is
 /// minor and `M` major; other words in either case.
 ///
@@ -262,9 +262,9 @@ impl FromStr for Key {
         cursor.skip_blanks();
         let small = cursor.peek().is_some_and(|letter| letter.is_ascii_lowercase());
         let tonic = NoteName::read(&mut cursor)?;
-        let _ = cursor.take(":");
+        let parted = [":", "-", "_"].into_iter().any(|sign| cursor.take(sign));
         cursor.skip_blanks();
-        if cursor.is_done() {
+        if cursor.is_done() && !parted {
             return Ok(Key::new(tonic, if small { Mode::Minor } else { Mode::Major }));
         }
         let mode = mode(cursor.rest());
@@ -301,6 +301,8 @@ mod tests {
         check("f# MINOR", "F# minor", 3);
         check("F#min", "F# minor", 3);
         check(" Eb:maj ", "Eb major", -3);
+        check("F#-minor", "F# minor", 3);
+        check("F#_minor", "F# minor", 3);
         check("CM", "C major", 0);
         check("c major", "C major", 0);
         check("D dorian", "D dorian", 0);
@@ -334,6 +336,8 @@ mod tests {
         check("H minor", 1, "'H'");
         check("  H", 3, "'H'");
         check("C minr", 3, "\"minr\"");
+        check("C-", 3, "the end");
+        check("C:", 3, "the end");
         check("C major x", 3, "\"major\"");
         check("C###", 4, "\"#\"");
         let message = "F# mino".parse::<Key>().expect_err("no mode").to_string();

@@ -195,14 +195,18 @@ impl FromStr for Scale {
 fn list(mut cursor: Cursor<'_>, second: usize) -> Result<Scale, SyntaxError> {
     let mut names = Vec::new();
     while !cursor.is_done() {
-        let unknown = SyntaxError::word(cursor.what, cursor.text, cursor.at, KINDS);
         let at = cursor.at;
+        let unknown = |cursor: &Cursor<'_>| SyntaxError::word(cursor.what, cursor.text, at, KINDS);
         let name = match NoteName::read(&mut cursor) {
-            Err(_) if at == second => return Err(unknown),
+            Err(_) if at == second => return Err(unknown(&cursor)),
             name => name?,
         };
         if !cursor.is_done() && !cursor.rest().starts_with([',', ' ', '\t']) {
-            return Err(if at == second { unknown } else { cursor.expected("a blank and the next note") });
+            return Err(if at == second {
+                unknown(&cursor)
+            } else {
+                cursor.expected("a blank and the next note")
+            });
         }
         names.push(name);
         cursor.at = cursor.text.len() - cursor.rest().trim_start_matches([',', ' ', '\t']).len();

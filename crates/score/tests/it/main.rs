@@ -4,6 +4,7 @@ mod demands;
 mod differential;
 mod drums;
 mod edge_cases;
+mod harmony;
 mod hostile;
 mod magenta;
 mod notation;

@@ -9,7 +9,7 @@
 mod library;
 mod table;
 
-use super::{Key, Mode, NoteName, Progression, Span, parse_roman};
+use super::{Key, Mode, Progression, Span, parse_roman};
 use crate::{Beat, Error, Meter, Result};
 use library::Entry;
 pub use library::{Mood, moods};
@@ -83,16 +83,12 @@ pub fn generate(
         for (half, numeral) in halves.iter().enumerate() {
             let chord = parse_roman(numeral, Key { tonic: key.tonic, mode: Mode::Major })?;
             let start = Beat(index as f64 * bar + half as f64 * length);
-            spans.push(Span { start, length: Beat(length), chord: Some(spelled(chord, key.tonic)) });
+            // A far key's bVI may need a double flat: nobody reads those.
+            let chord = if chord.root.alter.abs() > 1 { chord.transposed(0) } else { chord };
+            spans.push(Span { start, length: Beat(length), chord: Some(chord) });
         }
     }
     Ok(Progression { spans })
-}
-
-/// Roots beyond double accidentals of far keys become simple ones; all others stay as the numeral says.
-fn spelled(chord: super::Chord, tonic: NoteName) -> super::Chord {
-    let far = chord.root.alter.abs() > 1 && tonic.alter == 0;
-    if far { chord.transposed(0) } else { chord }
 }
 
 /// Whole progressions one after another, then the cadence.
@@ -164,6 +160,8 @@ mod tests {
                     assert_eq!(drawn.length(), Beat(f64::from(bars) * 4.0), "{source} {name}");
                     let last = drawn.spans.last().and_then(|span| span.chord.clone()).expect("a chord");
                     assert_eq!(last.root, key.tonic, "{source} {name} {bars}");
+                    let mut chords = drawn.spans.iter().filter_map(|span| span.chord.as_ref());
+                    assert!(chords.all(|chord| chord.root.alter.abs() < 2), "{source} {name}");
                 }
             }
         }
