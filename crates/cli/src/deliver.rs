@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use partita_audio::{Kit, RenderOptions, SoundFont, Voice, WavFormat};
+use partita_score::notation::{self, Format};
 use partita_score::picture::Drawing;
 use partita_score::{Score, midi};
 
@@ -133,9 +134,11 @@ impl Renderer {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Files")]
 pub struct Files {
-    /// MIDI file to write, - for stdout; several variations become NAME-1.mid, NAME-2.mid, ...
-    #[arg(short, long, value_name = "FILE.mid")]
-    pub output: Option<Target>,
+    /// Music file to write, by its ending MIDI (.mid), MusicXML (.musicxml, .mxl), ABC (.abc), notes (.json) or
+    /// note-seq's JSON (.noteseq.json); - writes MIDI to stdout. Can be given several times; several variations
+    /// become NAME-1.mid, NAME-2.mid, ...
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Vec<Target>,
     /// Sound file to write
     #[arg(long, value_name = "FILE.wav")]
     pub wav: Option<Target>,
@@ -182,14 +185,29 @@ impl PictureFormat {
     }
 }
 
+/// The format of a music file, by its name.
+fn music_format(target: &Target) -> Result<Format> {
+    match target {
+        Target::Stdout => Ok(Format::Midi),
+        // Names without an ending, devices and pipes among them, have always got MIDI.
+        Target::File(path) if path.extension().is_none() => Ok(Format::Midi),
+        Target::File(path) => Format::from_path(path).ok_or_else(|| {
+            let endings: Vec<_> = Format::ALL.into_iter().map(|it| format!(".{}", it.extension())).collect();
+            Error::usage("output", format!("output must end in {}, got {target}", endings.join(", ")))
+        }),
+    }
+}
+
 impl Files {
     /// Reserves every file for `count` takes.
     ///
     /// # Errors
     /// Targets that cannot be written, options that contradict each other.
     pub fn plan(&self, count: usize, default: Sound, json: bool) -> Result<Delivery> {
-        let targets = [("output", &self.output), ("wav", &self.wav), ("picture", &self.picture)];
-        for (field, _) in targets.iter().filter(|(_, target)| **target == Some(Target::Stdout)) {
+        let music = self.output.iter().map(|target| ("output", target));
+        let others = [("wav", &self.wav), ("picture", &self.picture)];
+        let others = others.into_iter().filter_map(|(field, target)| Some((field, target.as_ref()?)));
+        for (field, _) in music.chain(others).filter(|(_, target)| **target == Target::Stdout) {
             let conflict = match () {
                 () if json => "cannot go with --json, which needs stdout".to_owned(),
                 () if count > 1 => format!("takes one variation, got {count}"),
@@ -198,30 +216,32 @@ impl Files {
             };
             return Err(Error::usage(field, format!("{field} - {conflict}")));
         }
+        let formats = self.output.iter().map(music_format).collect::<Result<Vec<_>>>()?;
         let picture_format = self.picture.as_ref().map(PictureFormat::of).transpose()?;
         let renderer = self.wav.as_ref().map(|_| self.sound.open(default)).transpose()?;
         let mut staging = Staging::new(self.force);
         let mut takes = Vec::with_capacity(count);
         for index in 0..count {
             let mut files = Vec::new();
-            let mut add = |field: &str, target: &Option<Target>| -> Result<Option<Slot>> {
-                let Some(target) = target else { return Ok(None) };
+            let mut add = |field: &str, target: &Target| -> Result<Slot> {
                 let target = target.numbered(index, count);
                 let slot = staging.add(field, &target)?;
                 files.push(target.to_string());
-                Ok(Some(slot))
+                Ok(slot)
             };
-            let midi = add("output", &self.output)?;
-            let wav = add("wav", &self.wav)?;
-            let picture = add("picture", &self.picture)?;
-            takes.push(TakeFiles { midi, wav, picture, names: files });
+            let music = self.output.iter().zip(&formats);
+            let music = music.map(|(target, format)| Ok((add("output", target)?, *format)));
+            let music = music.collect::<Result<Vec<_>>>()?;
+            let wav = self.wav.as_ref().map(|target| add("wav", target)).transpose()?;
+            let picture = self.picture.as_ref().map(|target| add("picture", target)).transpose()?;
+            takes.push(TakeFiles { music, wav, picture, names: files });
         }
         Ok(Delivery { staging, takes, renderer, picture_format })
     }
 
     /// These options, written out in full.
     pub fn echo(&self, default: Sound, line: &mut CommandLine) {
-        line.maybe("output", self.output.as_ref());
+        self.output.iter().for_each(|target| line.option("output", target));
         line.maybe("picture", self.picture.as_ref());
         if self.wav.is_some() {
             line.maybe("wav", self.wav.as_ref());
@@ -232,7 +252,7 @@ impl Files {
 }
 
 struct TakeFiles {
-    midi: Option<Slot>,
+    music: Vec<(Slot, Format)>,
     wav: Option<Slot>,
     picture: Option<Slot>,
     names: Vec<String>,
@@ -263,11 +283,11 @@ impl Delivery {
             return Err(Error::interrupted());
         }
         let take = &self.takes[index];
-        let (midi_slot, wav_slot, picture_slot) = (take.midi, take.wav, take.picture);
-        if let Some(slot) = midi_slot {
-            match midi {
+        let (wav_slot, picture_slot) = (take.wav, take.picture);
+        for (slot, format) in take.music.clone() {
+            match midi.filter(|_| format == Format::Midi) {
                 Some(bytes) => self.staging.write(slot, bytes)?,
-                None => self.staging.write(slot, &midi::write(score))?,
+                None => self.staging.write(slot, &notation::write(score, format)?)?,
             }
         }
         if let Some((slot, renderer)) = wav_slot.zip(self.renderer.as_ref()) {
@@ -303,18 +323,19 @@ impl Delivery {
 /// The largest file read as music.
 const MAX_INPUT: u64 = 64 << 20;
 
-/// A MIDI file to work on.
+/// A piece to work on.
 pub struct Input {
     pub name: String,
+    /// As MIDI.
     pub bytes: Vec<u8>,
     pub score: Score,
 }
 
 impl Input {
-    /// Reads a MIDI file, `-` for stdin.
+    /// Reads a music file of any format, `-` for stdin.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] for a file that is not there, [`Kind::Failed`] for one that is no MIDI.
+    /// [`Kind::NotFound`] for a file that is not there, [`Kind::Failed`] for one that is no music.
     pub fn read(target: &Target) -> Result<Input> {
         use std::io::Read;
         let name = match target {
@@ -341,9 +362,17 @@ impl Input {
                 format!("{name} must be a MIDI file, got 0 bytes"),
             ));
         }
-        let score =
-            midi::read(&bytes).map_err(|e| Error::new(Kind::Failed, "input", format!("{name}: {e}")))?;
-        Ok(Input { name, bytes, score })
+        let fail = |e: partita_score::Error| Error::new(Kind::Failed, "input", format!("{name}: {e}"));
+        match Format::sniff(&bytes) {
+            None | Some(Format::Midi) => {
+                let score = midi::read(&bytes).map_err(fail)?;
+                Ok(Input { name, bytes, score })
+            }
+            Some(format) => {
+                let score = notation::read(&bytes, format).map_err(fail)?;
+                Ok(Input { bytes: midi::write(&score), score, name })
+            }
+        }
     }
 
     /// Its notes in seconds, as models of Magenta's read them.

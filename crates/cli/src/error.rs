@@ -137,6 +137,24 @@ impl From<partita_models::drums::Error> for Error {
     }
 }
 
+impl From<partita_models::melody::Error> for Error {
+    fn from(error: partita_models::melody::Error) -> Error {
+        use partita_models::melody::Error as Melody;
+        match &error {
+            Melody::Range { field, .. } => Error::usage(&field.replace('_', "-"), &error),
+            Melody::Contradiction(contradiction) => {
+                let first =
+                    contradiction.demands().first().map(|demand| demand.to_string().replace([' ', '_'], "-"));
+                Error { kind: Kind::Usage, field: first, ..Error::failed(&error) }
+            }
+            Melody::Tampered { .. } | Melody::Model { .. } => Error::new(Kind::Failed, "model", &error),
+            Melody::Cancelled if crate::cancel::requested() => Error::interrupted(),
+            Melody::Cancelled => Error { kind: Kind::Cancelled, ..Error::failed(&error) },
+            _ => Error::failed(&error),
+        }
+    }
+}
+
 impl From<partita_audio::Error> for Error {
     fn from(error: partita_audio::Error) -> Error {
         use partita_audio::Error as Audio;

@@ -12,6 +12,7 @@ mod deliver;
 mod error;
 mod latent;
 mod model;
+mod obey;
 mod options;
 mod output;
 mod progress;

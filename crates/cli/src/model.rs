@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use partita_models::drums::{Drummer, Style};
+use partita_models::melody::Writer;
 use partita_models::stage::Compute;
 use partita_nn::Precision;
 
@@ -34,11 +35,31 @@ pub fn drummer_at(session: &Session, precision: Precision) -> Result<Drummer> {
     }
 }
 
+/// The writer of lead sheets that `session` asks for.
+///
+/// # Errors
+/// As [`drummer`].
+pub fn writer(session: &Session) -> Result<Writer> {
+    match &session.model {
+        None => Ok(Writer::bundled(PRECISION)?),
+        Some(folder) => {
+            let (config, weights) = read(folder)?;
+            Ok(Writer::load(&folder.display().to_string(), &config, &weights, PRECISION)?)
+        }
+    }
+}
+
 /// The drummer in `folder`.
 ///
 /// # Errors
 /// As [`drummer`].
 pub fn load(folder: &Path, precision: Precision) -> Result<Drummer> {
+    let (config, weights) = read(folder)?;
+    Ok(Drummer::load(&folder.display().to_string(), &config, &weights, precision)?)
+}
+
+/// `model.json` and `model.safetensors` of a folder.
+fn read(folder: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
     let read = |name: &str| {
         let path = folder.join(name);
         let size = std::fs::metadata(&path).map_err(|e| Error::file("model", "read", &path, &e))?.len();
@@ -48,8 +69,7 @@ pub fn load(folder: &Path, precision: Precision) -> Result<Drummer> {
         }
         std::fs::read(&path).map_err(|e| Error::file("model", "read", &path, &e))
     };
-    let (config, weights) = (read("model.json")?, read("model.safetensors")?);
-    Ok(Drummer::load(&folder.display().to_string(), &config, &weights, precision)?)
+    Ok((read("model.json")?, read("model.safetensors")?))
 }
 
 /// The cores and instructions to play on.

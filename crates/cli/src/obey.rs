@@ -99,7 +99,10 @@ fn pitch(text: &str) -> Option<u8> {
 
 pub fn range(text: &str) -> Result<Pitches, Invalid> {
     // The first dash behind a character that is no dash, so that C-1-C4 is read too.
-    let dash = text.char_indices().skip(1).find(|(at, c)| *c == '-' && text[..*at].ends_with(|c: char| c.is_ascii_digit()));
+    let dash = text
+        .char_indices()
+        .skip(1)
+        .find(|(at, c)| *c == '-' && text[..*at].ends_with(|c: char| c.is_ascii_digit()));
     let ends = dash.and_then(|(at, _)| pitch(&text[..at]).zip(pitch(&text[at + 1..])));
     let (low, high) = ends.filter(|(low, high)| low <= high).ok_or_else(|| Invalid {
         field: "range",
@@ -112,11 +115,12 @@ pub fn range(text: &str) -> Result<Pitches, Invalid> {
 fn counts(text: &str) -> Result<Counts, Invalid> {
     let (low, high) = text.split_once('-').unwrap_or((text, text));
     let ends = low.trim().parse().ok().zip(high.trim().parse().ok());
-    let (low, high) = ends.filter(|(low, high): &(u32, u32)| low <= high && *high <= 96).ok_or_else(|| Invalid {
-        field: "notes-per-bar",
-        allowed: "fewest-most in 0..=96, as in 2-6".into(),
-        got: format!("{text:?}"),
-    })?;
+    let (low, high) =
+        ends.filter(|(low, high): &(u32, u32)| low <= high && *high <= 96).ok_or_else(|| Invalid {
+            field: "notes-per-bar",
+            allowed: "fewest-most in 0..=96, as in 2-6".into(),
+            got: format!("{text:?}"),
+        })?;
     Ok(Counts(low..=high))
 }
 
@@ -247,7 +251,8 @@ impl Harmonic {
             Progression::parse_any(text, key, meter).map_err(|error| syntax("progression", &error))?
         } else if let Some(mood) = &self.mood {
             let source = mood.parse::<progressions::Source>().map_err(|error| Error::usage("mood", error))?;
-            progressions::generate(key, source, bars, meter, random).map_err(|error| Error::usage("mood", error))?
+            progressions::generate(key, source, bars, meter, random)
+                .map_err(|error| Error::usage("mood", error))?
         } else {
             return Ok(Vec::new());
         };

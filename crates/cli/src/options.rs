@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use clap::Args;
+use partita_engine::Config;
 use partita_models::drums::{ALL_LANES, Lanes, Sampling, lanes_of};
 use partita_score::{Meter, drums};
 
@@ -34,6 +35,88 @@ pub struct Playing {
     /// Softest and loudest hit, as in 40-110
     #[arg(long, value_name = "LOW-HIGH", default_value = "1-127", value_parser = velocity, allow_hyphen_values = true)]
     pub velocity: Velocities,
+}
+
+/// How tokens are drawn.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Drawing")]
+pub struct Tokens {
+    /// How many variations to write
+    #[arg(short = 'n', long, default_value_t = 1, value_parser = variations, allow_negative_numbers = true)]
+    pub variations: usize,
+    /// Number all randomness comes from; drawn and printed if left out
+    #[arg(long, value_parser = seed, allow_negative_numbers = true)]
+    pub seed: Option<u64>,
+    /// Settings by name: creative, balanced or conservative; those given beside it count more
+    #[arg(long, default_value = "balanced", value_parser = profile)]
+    profile: Profile,
+    /// Boldness, (0, 4]: below 1 safer, above 1 wilder
+    #[arg(long, value_parser = temperature, allow_negative_numbers = true)]
+    temperature: Option<f64>,
+    /// Draw from the k likeliest choices only; 0 for all
+    #[arg(long, value_parser = top_k, allow_negative_numbers = true)]
+    top_k: Option<usize>,
+    /// Draw from the likeliest choices that together reach this probability, (0, 1]
+    #[arg(long, value_parser = top_p, allow_negative_numbers = true)]
+    top_p: Option<f64>,
+    /// Makes pitches that came before less likely, [1, 2]: 1 is off
+    #[arg(long, default_value_t = 1.0, value_parser = repetition_penalty, allow_negative_numbers = true)]
+    repetition_penalty: f64,
+}
+
+/// Sampling settings by name.
+#[derive(Clone, Debug)]
+struct Profile {
+    name: String,
+    temperature: f64,
+    top_k: usize,
+    top_p: f64,
+}
+
+fn profile(text: &str) -> Result<Profile, Invalid> {
+    let profiles = Config::default().profiles;
+    let names = || profiles.keys().cloned().collect::<Vec<_>>().join(", ");
+    let found = profiles.get(text).ok_or_else(|| Invalid {
+        field: "profile",
+        allowed: format!("one of {}", names()),
+        got: format!("{text:?}"),
+    })?;
+    Ok(Profile {
+        name: text.to_owned(),
+        temperature: found.temperature.unwrap_or(1.0),
+        top_k: found.top_k.unwrap_or(0) as usize,
+        top_p: found.top_p.unwrap_or(1.0),
+    })
+}
+
+fn repetition_penalty(text: &str) -> Result<f64, Invalid> {
+    real("repetition-penalty", "[1, 2]", |value| (1.0..=2.0).contains(&value), text)
+}
+
+impl Tokens {
+    /// # Errors
+    /// Never for values that were parsed.
+    pub fn sampling(&self) -> crate::error::Result<partita_nn::Sampling> {
+        let sampling = partita_nn::Sampling {
+            temperature: self.temperature.unwrap_or(self.profile.temperature) as f32,
+            top_k: self.top_k.unwrap_or(self.profile.top_k),
+            top_p: self.top_p.unwrap_or(self.profile.top_p) as f32,
+            repetition_penalty: self.repetition_penalty as f32,
+        };
+        sampling.check().map_err(|error| crate::error::Error::usage("sampling", error))?;
+        Ok(sampling)
+    }
+
+    /// These options, written out in full.
+    pub fn echo(&self, seed: u64, line: &mut CommandLine) {
+        line.option("variations", self.variations);
+        line.option("seed", seed);
+        line.option("profile", &self.profile.name);
+        line.maybe("temperature", self.temperature);
+        line.maybe("top-k", self.top_k);
+        line.maybe("top-p", self.top_p);
+        line.option("repetition-penalty", self.repetition_penalty);
+    }
 }
 
 impl Playing {

@@ -17,6 +17,16 @@ pub fn bar(session: &Session, length: u64, template: &str) -> ProgressBar {
     bar
 }
 
+/// [`watch`] for lead sheets.
+pub fn lead<T>(session: &Session, work: impl FnOnce(&mut partita_models::melody::Watch) -> T) -> T {
+    watch(session, |watch| {
+        work(&mut |progress| {
+            let (bars, total_bars) = (progress.bars, progress.total_bars);
+            watch.progress(&Progress { tokens: progress.tokens, bars, total_bars, new: Vec::new() })
+        })
+    })
+}
+
 /// Runs `work` with a watch that moves a bar and stops at Ctrl-C.
 pub fn watch<T>(session: &Session, work: impl FnOnce(&mut dyn Watch) -> T) -> T {
     cancel::listen();

@@ -1,14 +1,18 @@
 //! `bench`: the speed of decoding, of one large product and of training on this machine, with random weights.
 
+mod obedience;
 mod share;
 
 use std::sync::Arc;
 
 use clap::Subcommand;
+use partita_models::melody::Request;
 use partita_models::music_vae::bench::{VaeBench, vae};
 use partita_models::musicgen::bench::{AudioBench, audio};
 use partita_nn::bench::{DecodeBench, decode, gemv};
 use partita_nn::{KvPrecision, Precision};
+use partita_score::Meter;
+use partita_score::demands::{Demands, RhythmGrid};
 use partita_train::bench::{TrainBench, train_speed};
 use serde_json::json;
 
@@ -107,6 +111,23 @@ pub enum Command {
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
         runs: u16,
     },
+    /// Random demands: how often they are broken (never), and what they cost
+    Obedience {
+        /// Sets of demands
+        #[arg(short = 'n', long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+        sets: u32,
+        #[arg(long, default_value_t = 1, value_parser = options::seed)]
+        seed: u64,
+    },
+    /// Lead sheets of 16 bars, one at a time
+    Melody {
+        /// Bars of each, 1..=32
+        #[arg(long, default_value_t = 16, value_parser = options::bars)]
+        bars: u32,
+        /// Runs; the median counts
+        #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        runs: u16,
+    },
     /// Drum requests at once in shared steps, against one after another
     Share {
         #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -137,6 +158,8 @@ pub fn run(command: &Command, session: &Session) -> Result<()> {
     let threads = partita_kernels::Pool::from_env()?.threads();
     let gigabytes = |bytes: f64| round(bytes / 1e9, 1);
     match *command {
+        Command::Obedience { sets, seed } => obey(sets as usize, seed, session),
+        Command::Melody { bars, runs } => melody(bars, runs, threads, session),
         Command::Audio { ref size, seconds, clips, precision, kv } => {
             let bench = AudioBench { size: size.clone(), seconds, clips, precision, kv, threads };
             let report = audio(&bench)?;
@@ -269,4 +292,70 @@ fn check_sizes(layers: usize, width: usize, heads: usize) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Nine sets in ten are for lead sheets, one for drums.
+fn obey(sets: usize, seed: u64, session: &Session) -> Result<()> {
+    let compute = model::compute()?;
+    let (writer, drummer) =
+        (model::writer(session)?, model::drummer(&Session { model: None, ..session.clone() })?);
+    crate::cancel::listen();
+    let bar =
+        crate::progress::bar(session, sets as u64, "{bar:30} {pos} of {len} sets of demands, {eta} to go");
+    let drums = sets / 10;
+    let melodies = obedience::melodies(&writer, &compute, sets - drums, seed, &bar)?;
+    let drums = obedience::drums(&drummer, &compute, drums, seed, &bar)?;
+    bar.finish_and_clear();
+    let violations = melodies.violations + drums.violations;
+    let object = json!({
+        "sets": sets,
+        "seed": seed,
+        "violations": violations,
+        "melody": melodies.to_json(),
+        "drums": drums.to_json(),
+    });
+    let told = |name: &str, tally: &obedience::Tally| {
+        let told = tally.to_json();
+        format!(
+            "{name}: {} written, {} refused, {} violations, demands cost {} nats a token, {} ms a piece\n",
+            tally.written, tally.refused, tally.violations, told["cost_nats_per_token"], told["ms_per_piece"]
+        )
+    };
+    let mut text = told("lead sheets", &melodies) + &told("drums", &drums);
+    for line in melodies.shown.iter().chain(&drums.shown) {
+        text += &format!("  {line}\n");
+    }
+    session.answer(&object, &text, false)?;
+    if violations > 0 { Err(Error::told(crate::error::Kind::Failed)) } else { Ok(()) }
+}
+
+fn melody(bars: u32, runs: u16, threads: usize, session: &Session) -> Result<()> {
+    let compute = model::compute()?;
+    let writer = model::writer(session)?;
+    let key: partita_score::harmony::Key = "C".parse().expect("a key");
+    let demands = Demands { scale: Some(key.pitch_classes()), ..Demands::new(Meter::COMMON, bars, 110.0) };
+    let demands = Demands { range: 57..=81, grid: RhythmGrid::Mixed, ..demands };
+    let mut times = Vec::new();
+    let mut tokens = Vec::new();
+    for run in 0..=runs {
+        let request = Request { key: Some(key), ..Request::new(demands.clone(), u64::from(run)) };
+        let started = std::time::Instant::now();
+        let leads = writer.write(&compute, &request, &mut |_| crate::cancel::flow())?;
+        times.push(started.elapsed().as_secs_f64() * 1000.0);
+        tokens.push(leads[0].ids.len());
+    }
+    // The first run warms up.
+    times.remove(0);
+    times.sort_by(f64::total_cmp);
+    let ms = times[times.len() / 2];
+    let mean = tokens.iter().sum::<usize>() as f64 / tokens.len() as f64;
+    let object = json!({
+        "bars": bars,
+        "ms": round(ms, 2),
+        "tokens": round(mean, 1),
+        "tokens_per_s": round(mean / ms * 1000.0, 0),
+        "threads": threads,
+    });
+    let text = format!("{ms:.1} ms for {bars} bars ({mean:.0} tokens), {threads} threads\n");
+    session.answer(&object, &text, false)
 }

@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod continue_;
 mod continue_rnn;
+mod convert;
 mod doctor;
 mod drumify;
 mod encode;
@@ -18,6 +19,7 @@ mod infill;
 mod inspect;
 mod interpolate;
 mod keys;
+mod melody;
 mod models;
 mod render;
 mod sample;
@@ -45,6 +47,7 @@ use crate::session::Session;
 #[command(args_override_self = true, arg_required_else_help = false)]
 #[command(after_help = "Examples:
   partita generate drums --style funk --bars 4 -o funk.mid --wav funk.wav
+  partita generate melody --key 'F# minor' --time 7/8 --bars 8 -o tune.mid
   partita generate audio --prompt 'dusty lo-fi hip hop' --seconds 30 -o lofi.wav
   partita humanize loop.mid --amount 0.8 -o played.mid
   partita interpolate a.mid b.mid --steps 7 -o way.mid --picture way.svg
@@ -83,6 +86,8 @@ enum Command {
     Drumify(Box<drumify::Options>),
     /// Play one beat with the feel of another
     GrooveTransfer(Box<groove_transfer::Options>),
+    /// Write a piece in other formats: MIDI, MusicXML, ABC, JSON, sound, pictures
+    Convert(Box<convert::Options>),
     /// Turn a MIDI file into a WAV file
     Render(render::Options),
     /// Tell what is in a MIDI file
@@ -127,6 +132,8 @@ enum Command {
 enum Generate {
     /// A drum pattern in a style
     Drums(Box<generate::Options>),
+    /// A melody with chords, in the key, metre, range and harmony asked for
+    Melody(Box<melody::Options>),
     /// Sound from words
     Audio(Box<audio::Options>),
 }
@@ -167,6 +174,7 @@ pub fn run(cli: Cli) -> Result<()> {
     let session = &cli.session;
     match cli.command {
         Command::Generate(Generate::Drums(options)) => generate::run(&options, session),
+        Command::Generate(Generate::Melody(options)) => melody::run(&options, session),
         Command::Generate(Generate::Audio(options)) => audio::run(&options, session),
         Command::Continue(options) => continue_::run(&options, session),
         Command::Infill(options) => infill::run(&options, session),
@@ -178,6 +186,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Decode(options) => encode::decode(&options, session),
         Command::Drumify(options) => drumify::run(&options, session),
         Command::GrooveTransfer(options) => groove_transfer::run(&options, session),
+        Command::Convert(options) => convert::run(&options, session),
         Command::Render(options) => render::run(&options, session),
         Command::Inspect(options) => inspect::run(&options, session),
         Command::Styles(command) => styles::run(&command, session),

@@ -16,6 +16,19 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// The writer that ships inside the program.
+    ///
+    /// # Errors
+    /// See [`Writer::load`].
+    pub fn bundled(precision: Precision) -> Result<Writer, Error> {
+        Writer::load(
+            "melody",
+            include_bytes!("../../../../weights/melody/model.json"),
+            include_bytes!("../../../../weights/melody/model.safetensors"),
+            precision,
+        )
+    }
+
     /// Loads `model.json` and `model.safetensors`; `name` appears in errors.
     ///
     /// # Errors
