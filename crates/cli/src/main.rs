@@ -11,6 +11,7 @@ mod commands;
 mod deliver;
 mod error;
 mod latent;
+mod leads;
 mod model;
 mod obey;
 mod options;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use partita_score::demands::{Demands, PitchSet, Required, RhythmGrid, StrongBeats};
-use partita_score::harmony::{Key, NoteName, PitchClasses, Progression, Scale, SyntaxError, progressions};
+use partita_score::harmony::{Key, NoteName, Progression, Scale, SyntaxError, progressions};
 use partita_score::{Meter, Tick};
 
 use crate::error::{Error, Invalid, Result};
@@ -15,9 +15,10 @@ use crate::report::CommandLine;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Obeying")]
 pub struct Obeying {
-    /// Key, as in "F# minor", Bb or "D dorian": no note and no chord outside its scale; `any` for none
-    #[arg(long, default_value = "C", value_name = "KEY|any")]
-    key: String,
+    /// Key, as in "F# minor", Bb or "D dorian": no new note and no new chord outside its scale; `any` for none. C, or
+    /// that of the input, if left out
+    #[arg(long, value_name = "KEY|any")]
+    key: Option<String>,
     /// Scale of the melody, if not the key's: "A minor pentatonic", "E blues", or notes, as in "C D Eb G"
     #[arg(long)]
     scale: Option<String>,
@@ -150,24 +151,35 @@ fn syntax(field: &'static str, error: &SyntaxError) -> Error {
     Error::usage(field, format!("{error}\n{}", error.caret()))
 }
 
+/// The most bars that are written or read at once.
+pub const MOST_BARS: u32 = 64;
+
+/// The key of an option, `None` for any; `usual` if it was left out.
+///
+/// # Errors
+/// A text that is no key.
+pub fn key(text: Option<&str>, usual: Option<Key>) -> Result<Option<Key>> {
+    match text.map(str::trim) {
+        None => Ok(usual),
+        Some(text) if text.eq_ignore_ascii_case("any") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|error| syntax("key", &error)),
+    }
+}
+
 impl Obeying {
-    /// The key, `None` for any.
+    /// The key, `None` for any; `usual` if none was said.
     ///
     /// # Errors
     /// A text that is no key.
-    pub fn key(&self) -> Result<Option<Key>> {
-        if self.key.trim().eq_ignore_ascii_case("any") {
-            return Ok(None);
-        }
-        self.key.parse().map(Some).map_err(|error| syntax("key", &error))
+    pub fn key(&self, usual: Option<Key>) -> Result<Option<Key>> {
+        key(self.key.as_deref(), usual)
     }
 
     /// Everything demanded of `bars` bars.
     ///
     /// # Errors
     /// The option that cannot be read.
-    pub fn demands(&self, meter: Meter, bars: u32, tempo: f64) -> Result<Demands> {
-        let key = self.key()?;
+    pub fn demands(&self, key: Option<Key>, meter: Meter, bars: u32, tempo: f64) -> Result<Demands> {
         let scale = match &self.scale {
             Some(text) => {
                 let scale: Scale = text.parse().map_err(|error| syntax("scale", &error))?;
@@ -193,16 +205,9 @@ impl Obeying {
         })
     }
 
-    /// Tones that written chords may have.
-    ///
-    /// # Errors
-    /// A text that is no key.
-    pub fn chord_tones(&self) -> Result<Option<PitchClasses>> {
-        Ok(self.key()?.map(Key::pitch_classes))
-    }
-
-    pub fn echo(&self, line: &mut CommandLine) {
-        line.option("key", &self.key);
+    /// These options, written out in full.
+    pub fn echo(&self, key: Option<Key>, line: &mut CommandLine) {
+        line.option("key", key.map_or_else(|| "any".to_owned(), |key| key.to_string()));
         line.maybe("scale", self.scale.as_ref());
         line.option("range", &self.range);
         line.option("grid", self.grid.name());

@@ -268,6 +268,15 @@ pub fn bar(text: &str) -> Result<u32, Invalid> {
     whole("from-bar", 1..=100_000, text)
 }
 
+/// A track as people count them, from 1; as an index.
+pub fn track(text: &str) -> Result<usize, Invalid> {
+    whole("track", 1..=10_000, text).map(|track: usize| track - 1)
+}
+
+pub fn chords_per_bar(text: &str) -> Result<u32, Invalid> {
+    whole("chords-per-bar", 1..=8, text)
+}
+
 pub fn top_p(text: &str) -> Result<f64, Invalid> {
     real("top-p", "(0, 1]", |value| value > 0.0 && value <= 1.0, text)
 }

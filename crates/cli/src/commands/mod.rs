@@ -14,6 +14,7 @@ mod eval;
 mod eval_vae;
 mod generate;
 mod groove_transfer;
+mod harmonize;
 mod humanize;
 mod infill;
 mod inspect;
@@ -21,6 +22,7 @@ mod interpolate;
 mod keys;
 mod melody;
 mod models;
+mod reduce;
 mod render;
 mod sample;
 mod serve;
@@ -70,6 +72,10 @@ enum Command {
     Continue(continue_::Options),
     /// Play some bars and drums of a MIDI file anew, keep the rest note for note
     Infill(infill::Options),
+    /// Chords for a melody, which stays note for note
+    Harmonize(Box<harmonize::Options>),
+    /// The melody and the chords of a piece, by rule
+    Reduce(Box<reduce::Options>),
     /// Give the drums of a MIDI file a human touch: every note stays, time and velocity move
     Humanize(humanize::Options),
     /// The way from one piece to another, in steps
@@ -178,6 +184,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Generate(Generate::Audio(options)) => audio::run(&options, session),
         Command::Continue(options) => continue_::run(&options, session),
         Command::Infill(options) => infill::run(&options, session),
+        Command::Harmonize(options) => harmonize::run(&options, session),
+        Command::Reduce(options) => reduce::run(&options, session),
         Command::Humanize(options) => humanize::run(&options, session),
         Command::Interpolate(options) => interpolate::run(&options, session),
         Command::Vary(options) => vary::run(&options, session),

@@ -5,6 +5,7 @@
 
 mod config;
 mod error;
+mod read;
 mod request;
 mod score;
 mod write;
@@ -12,6 +13,7 @@ mod writer;
 
 pub use config::MelodyConfig;
 pub use error::Error;
+pub use read::{Heard, read};
 pub use request::{Given, Harmony, Request};
 pub use write::{Lead, Progress, Watch};
 pub use writer::Writer;

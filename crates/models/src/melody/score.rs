@@ -5,7 +5,7 @@ use partita_score::harmony::{Key, chords_track};
 use partita_score::{ChordChange, MeterMap, Note, Ppq, Score, TempoMap, Tick, Track};
 use partita_tokens::song::{CELLS, Part, PieceNote};
 
-use super::Lead;
+use super::{Heard, Lead};
 
 /// Channels and General MIDI programs: a flute sings, a piano plays the chords.
 const MELODY: (u8, u8) = (0, 73);
@@ -13,7 +13,30 @@ const CHORDS: (u8, u8) = (1, 0);
 /// Velocities on strong beats, on other quarters, and between: what a plain reading sounds like.
 const VELOCITIES: [u8; 3] = [96, 88, 80];
 
+impl From<Heard> for Lead {
+    /// As it was heard, nothing written.
+    fn from(heard: Heard) -> Lead {
+        Lead {
+            piece: heard.piece,
+            chords: heard.chords,
+            kept: Vec::new(),
+            variation: 0,
+            nats: 0.0,
+            cost: 0.0,
+            prompt: Vec::new(),
+            ids: Vec::new(),
+        }
+    }
+}
+
 impl Lead {
+    /// Its chord symbols in a score of `ppq` ticks a quarter.
+    pub fn changes(&self, ppq: Ppq) -> Vec<ChordChange> {
+        let tick = |cell: u32| Tick(cell * u32::from(ppq.get()) / CELLS);
+        let change = |(cell, chord): &(u32, _)| ChordChange { at: tick(*cell), chord: Option::clone(chord) };
+        self.chords.iter().map(change).collect()
+    }
+
     /// As a score at 480 ticks a quarter. Chords are voiced by rule; without any there is no such track.
     pub fn score(&self, key: Option<Key>, tempo: f64) -> Score {
         let piece = &self.piece;
@@ -40,8 +63,7 @@ impl Lead {
             notes: piece.part(Part::Melody).iter().map(note).collect(),
             controls: Vec::new(),
         };
-        let change = |(cell, chord): &(u32, _)| ChordChange { at: tick(*cell), chord: Option::clone(chord) };
-        let chords: Vec<ChordChange> = self.chords.iter().map(change).collect();
+        let chords = self.changes(ppq);
         let end = tick(piece.bars * piece.cells_per_bar());
         let mut tracks = vec![melody];
         if chords.iter().any(|change| change.chord.is_some()) {

@@ -1,0 +1,118 @@
+//! `harmonize`: chords for a melody, which stays note for note.
+
+use clap::Args;
+use partita_models::melody::{Given, Request, read};
+use partita_score::Score;
+use partita_score::demands::Demands;
+use partita_score::harmony::{CHORDS_TRACK, Key, chords_track};
+use partita_score::picture::piano_roll;
+use partita_tokens::song::Hidden;
+
+use crate::deliver::{Files, Input, Sound};
+use crate::error::{Error, Result};
+use crate::leads::{self, Written};
+use crate::options::{self, Tokens};
+use crate::output::Target;
+use crate::report::CommandLine;
+use crate::session::{Clock, Session};
+use crate::{model, obey, progress};
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Music file with a melody, - for stdin
+    #[arg(value_name = "IN")]
+    input: Target,
+    /// Track of the melody, the first is 1; one named so, or the highest, if left out
+    #[arg(long, value_parser = options::track, allow_negative_numbers = true)]
+    track: Option<usize>,
+    /// Key, as in "F# minor": no chord has tones outside its scale; `any` for none. That of the input if left out
+    #[arg(long, value_name = "KEY|any")]
+    key: Option<String>,
+    /// Style, as in pop, jazz, folk or lied; any if left out
+    #[arg(long)]
+    style: Option<String>,
+    /// Chords that may begin in a bar, 1..=8
+    #[arg(long, default_value_t = 2, value_parser = options::chords_per_bar, allow_negative_numbers = true)]
+    chords_per_bar: u32,
+    #[command(flatten)]
+    tokens: Tokens,
+    #[command(flatten)]
+    files: Files,
+}
+
+pub fn run(options: &Options, session: &Session) -> Result<()> {
+    let mut clock = Clock::start();
+    let compute = model::compute()?;
+    let input = Input::read(&options.input)?;
+    let heard = read(&input.score, options.track)?;
+    let writer = model::writer(session)?;
+    clock.lap("load");
+    let tokens = &options.tokens;
+    let mut delivery = options.files.plan(tokens.variations, Sound::Acoustic, session.json)?;
+    let seed = tokens.seed.unwrap_or_else(options::random_seed);
+    let key = obey::key(options.key.as_deref(), heard.key)?;
+    let bars = heard.piece.bars;
+    if bars > obey::MOST_BARS {
+        let message = format!("{} must have at most {} bars, got {bars}", input.name, obey::MOST_BARS);
+        return Err(Error::usage("input", message));
+    }
+    let open = vec![Hidden { chords: true, ..Hidden::default() }; bars as usize];
+    let request = Request {
+        key,
+        style: options.style.clone(),
+        chord_tones: key.map(Key::pitch_classes),
+        chords_per_bar: options.chords_per_bar,
+        given: Given::Around { piece: heard.piece.clone(), open, pitches: 0..=127 },
+        sampling: tokens.sampling()?,
+        variations: tokens.variations,
+        ..Request::new(
+            Demands { range: 21..=108, ..Demands::new(heard.piece.meter, bars, heard.tempo) },
+            seed,
+        )
+    };
+    let leads = progress::lead(session, |watch| writer.write(&compute, &request, watch))?;
+    clock.lap("generate");
+    // The file as it was, with the new chords in place of those it had.
+    let scores: Vec<Score> = leads
+        .iter()
+        .map(|lead| {
+            let mut score = input.score.clone();
+            score.chords = lead.changes(score.ppq);
+            let end = score.end();
+            let own = score.tracks.iter().position(|track| track.name == CHORDS_TRACK);
+            let used =
+                |channel: &u8| *channel != 9 && score.tracks.iter().all(|track| track.channel != *channel);
+            let channel = own.map(|at| score.tracks[at].channel).or_else(|| (0..16).find(used)).unwrap_or(1);
+            let track = chords_track(&score.chords, end, channel);
+            match own {
+                Some(at) => score.tracks[at] = track,
+                None => score.tracks.push(track),
+            }
+            score
+        })
+        .collect();
+    for (index, score) in scores.iter().enumerate() {
+        delivery.write(index, score, || piano_roll(score), None)?;
+    }
+    clock.lap("render");
+    let mut command = CommandLine::new(&["harmonize"]);
+    command.word(&options.input.to_string());
+    command.session(session);
+    command.maybe("track", options.track.map(|track| track + 1));
+    command.option("key", key.map_or_else(|| "any".to_owned(), |key| key.to_string()));
+    command.maybe("style", options.style.as_ref());
+    command.option("chords-per-bar", options.chords_per_bar);
+    tokens.echo(seed, &mut command);
+    options.files.echo(Sound::Acoustic, &mut command);
+    leads::finish(Written {
+        session,
+        writer: &writer,
+        seed,
+        key,
+        leads: &leads,
+        scores: &scores,
+        command,
+        delivery,
+        clock,
+    })
+}
