@@ -22,9 +22,9 @@ pub struct Obeying {
     /// Scale of the melody, if not the key's: "A minor pentatonic", "E blues", or notes, as in "C D Eb G"
     #[arg(long)]
     scale: Option<String>,
-    /// Lowest and highest note, as in 55-79 or G3-G5
-    #[arg(long, default_value = "57-81", value_name = "LOW-HIGH", value_parser = range, allow_hyphen_values = true)]
-    range: Pitches,
+    /// Lowest and highest note, as in 55-79 or G3-G5; A3-A5, or about that of the input, if left out
+    #[arg(long, value_name = "LOW-HIGH", value_parser = range, allow_hyphen_values = true)]
+    range: Option<Pitches>,
     /// Where notes may begin: whole, half, quarter, eighth, sixteenth, quarter-triplet, eighth-triplet, mixed or free
     #[arg(long, default_value = "mixed", value_parser = grid)]
     grid: RhythmGrid,
@@ -175,11 +175,18 @@ impl Obeying {
         key(self.key.as_deref(), usual)
     }
 
-    /// Everything demanded of `bars` bars.
+    /// Everything demanded of `bars` bars; `usual` is the range if none was said.
     ///
     /// # Errors
     /// The option that cannot be read.
-    pub fn demands(&self, key: Option<Key>, meter: Meter, bars: u32, tempo: f64) -> Result<Demands> {
+    pub fn demands(
+        &self,
+        key: Option<Key>,
+        usual: Pitches,
+        meter: Meter,
+        bars: u32,
+        tempo: f64,
+    ) -> Result<Demands> {
         let scale = match &self.scale {
             Some(text) => {
                 let scale: Scale = text.parse().map_err(|error| syntax("scale", &error))?;
@@ -193,7 +200,7 @@ impl Obeying {
         }
         Ok(Demands {
             scale,
-            range: self.range.0.clone(),
+            range: self.range.clone().unwrap_or(usual).0,
             forbidden,
             required: notes("require", self.require.as_deref())?,
             strong_beats: self.strong_beats,
@@ -206,10 +213,10 @@ impl Obeying {
     }
 
     /// These options, written out in full.
-    pub fn echo(&self, key: Option<Key>, line: &mut CommandLine) {
+    pub fn echo(&self, key: Option<Key>, demands: &Demands, line: &mut CommandLine) {
         line.option("key", key.map_or_else(|| "any".to_owned(), |key| key.to_string()));
         line.maybe("scale", self.scale.as_ref());
-        line.option("range", &self.range);
+        line.option("range", Pitches(demands.range.clone()));
         line.option("grid", self.grid.name());
         line.maybe("max-leap", self.max_leap);
         line.maybe("notes-per-bar", self.notes_per_bar.as_ref());

@@ -5,9 +5,11 @@ use partita_models::drums::{Common, Continue};
 use partita_score::picture::drum_grid;
 use partita_score::{Hit, Score, Tick, edit};
 
+use super::melody_edit::{self, Asked};
 use super::{Place, continue_rnn};
 use crate::deliver::{Files, Input, Sound};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::obey::Obeying;
 use crate::options::{self, LaneList, Playing};
 use crate::output::Target;
 use crate::report::CommandLine;
@@ -17,8 +19,8 @@ use crate::{model, progress};
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// MIDI file with drums on channel 10, - for stdin
-    #[arg(value_name = "IN.mid")]
+    /// Music file with drums on channel 10 or with a melody, - for stdin
+    #[arg(value_name = "IN")]
     pub input: Target,
     /// Bars to play on, 1..=32
     #[arg(long, default_value_t = 4, value_parser = options::bars, allow_negative_numbers = true)]
@@ -36,6 +38,11 @@ pub struct Options {
     /// Make the last bar a fill
     #[arg(long)]
     pub fill: bool,
+    /// Write on after this track as a melody, the first is 1; done for files without drums too
+    #[arg(long, value_parser = options::track, allow_negative_numbers = true)]
+    pub track: Option<usize>,
+    #[command(flatten)]
+    pub obeying: Obeying,
     #[command(flatten)]
     pub playing: Playing,
     #[command(flatten)]
@@ -51,6 +58,9 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let mut clock = Clock::start();
     let compute = model::compute()?;
     let input = Input::read(&options.input)?;
+    if melody_edit::is_meant(&input, options.track) {
+        return melody(options, session, input);
+    }
     let mut before = input.drums()?.pattern;
     // The tempo that sounds where the new bars begin, which need not be that of the first stroke.
     before.tempo = input.score.tempos.bpm_at(tick(&input.score, before.steps()));
@@ -121,6 +131,19 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         delivery,
         clock,
     })
+}
+
+fn melody(options: &Options, session: &Session, input: Input) -> Result<()> {
+    if options.only_new || options.fill {
+        let message = "only-new and fill are for drums, and this file has a melody";
+        return Err(Error::usage("only-new", message));
+    }
+    let mut command = CommandLine::new(&["continue"]);
+    command.word(&options.input.to_string());
+    command.option("bars", options.bars);
+    let Options { track, obeying, playing, files, .. } = options;
+    let asked = Asked { input, track: *track, obeying, playing, files, session, command };
+    melody_edit::go_on(asked, options.bars)
 }
 
 /// Where a step begins.

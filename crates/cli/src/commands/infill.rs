@@ -5,8 +5,10 @@ use partita_models::drums::{Common, Infill, Lanes, Style};
 use partita_score::picture::drum_grid;
 use partita_score::{DrumClass, DrumPattern, edit};
 
+use super::melody_edit::{self, Asked};
 use crate::deliver::{Files, Input, Sound};
 use crate::error::{Error, Result};
+use crate::obey::{self, Obeying, Pitches};
 use crate::options::{self, BarRange, LaneList, Playing};
 use crate::output::Target;
 use crate::report::CommandLine;
@@ -16,8 +18,8 @@ use crate::{model, progress};
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// MIDI file with drums on channel 10, - for stdin
-    #[arg(value_name = "IN.mid")]
+    /// Music file with drums on channel 10 or with a melody, - for stdin
+    #[arg(value_name = "IN")]
     input: Target,
     /// Bars to play anew, the first is 1; all if left out
     #[arg(long, value_name = "FIRST-LAST", value_parser = options::bar_range, allow_hyphen_values = true)]
@@ -29,6 +31,14 @@ pub struct Options {
     /// fixed strokes
     #[arg(long, default_value = "any", value_name = "NAME|FILE.yaml")]
     style: String,
+    /// Write this track as a melody anew, the first is 1; done for files without drums too
+    #[arg(long, value_parser = options::track, allow_negative_numbers = true)]
+    track: Option<usize>,
+    /// Of a melody, only notes in this range, as in 60-72
+    #[arg(long, value_name = "LOW-HIGH", value_parser = obey::range, allow_hyphen_values = true)]
+    pitches: Option<Pitches>,
+    #[command(flatten)]
+    obeying: Obeying,
     #[command(flatten)]
     playing: Playing,
     #[command(flatten)]
@@ -39,6 +49,9 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let mut clock = Clock::start();
     let compute = model::compute()?;
     let input = Input::read(&options.input)?;
+    if melody_edit::is_meant(&input, options.track) {
+        return melody(options, session, input);
+    }
     let drums = input.drums()?;
     let bars = options.bars.clone().unwrap_or(BarRange { bars: 0..drums.pattern.bars });
     if bars.bars.end > drums.pattern.bars {
@@ -109,6 +122,16 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         delivery,
         clock,
     })
+}
+
+fn melody(options: &Options, session: &Session, input: Input) -> Result<()> {
+    let mut command = CommandLine::new(&["infill"]);
+    command.word(&options.input.to_string());
+    command.maybe("bars", options.bars.as_ref());
+    command.maybe("pitches", options.pitches.as_ref());
+    let Options { track, obeying, playing, files, .. } = options;
+    let asked = Asked { input, track: *track, obeying, playing, files, session, command };
+    melody_edit::infill(asked, options.bars.clone().map(|bars| bars.bars), options.pitches.as_ref())
 }
 
 /// Drums that are asked for and that the style can play: the strokes of any other would be lost for good.

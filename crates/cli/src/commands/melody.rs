@@ -10,7 +10,7 @@ use partita_score::{Meter, Score};
 use crate::deliver::{Files, Sound};
 use crate::error::Result;
 use crate::leads::{self, Written};
-use crate::obey::{Harmonic, Obeying};
+use crate::obey::{Harmonic, Obeying, Pitches};
 use crate::options::{self, Tokens};
 use crate::report::CommandLine;
 use crate::session::{Clock, Session};
@@ -55,7 +55,8 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let mut delivery = options.files.plan(tokens.variations, Sound::Acoustic, session.json)?;
     let seed = tokens.seed.unwrap_or_else(options::random_seed);
     let key = options.obeying.key(Some(Key::default()))?;
-    let mut demands = options.obeying.demands(key, options.time, options.bars, options.tempo)?;
+    let mut demands =
+        options.obeying.demands(key, Pitches(57..=81), options.time, options.bars, options.tempo)?;
     let mut rng = Rng::new(seed, BEFORE);
     demands.chords = options.harmony.chords(key, &demands, &mut || rng.f64())?;
     let mut request = Request {
@@ -84,7 +85,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     command.option("tempo", options.tempo);
     command.maybe("style", options.style.as_ref());
     command.maybe("density", options.density);
-    options.obeying.echo(key, &mut command);
+    options.obeying.echo(key, &request.demands, &mut command);
     options.harmony.echo(&mut command);
     tokens.echo(seed, &mut command);
     options.files.echo(Sound::Acoustic, &mut command);

@@ -21,6 +21,7 @@ mod inspect;
 mod interpolate;
 mod keys;
 mod melody;
+mod melody_edit;
 mod models;
 mod reduce;
 mod render;
@@ -68,9 +69,9 @@ enum Command {
     /// Play something new
     #[command(subcommand, arg_required_else_help = false)]
     Generate(Generate),
-    /// Play on where a MIDI file ends
+    /// Play on where a file ends: its drums, or its melody
     Continue(continue_::Options),
-    /// Play some bars and drums of a MIDI file anew, keep the rest note for note
+    /// Some bars and drums of a file anew, or bars and pitches of its melody; the rest stays note for note
     Infill(infill::Options),
     /// Chords for a melody, which stays note for note
     Harmonize(Box<harmonize::Options>),
