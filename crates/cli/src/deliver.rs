@@ -300,6 +300,33 @@ impl Delivery {
         Ok(())
     }
 
+    /// Reserves one more file, of the first take.
+    ///
+    /// # Errors
+    /// A target that cannot be written.
+    pub fn add(&mut self, field: &str, target: &Target) -> Result<Slot> {
+        let slot = self.staging.add(field, target)?;
+        self.takes[0].names.push(target.to_string());
+        Ok(slot)
+    }
+
+    /// Fills a file of [`add`](Self::add) piece by piece.
+    ///
+    /// # Errors
+    /// A disk that is full.
+    pub fn stream(
+        &mut self,
+        slot: Slot,
+        write: &mut dyn FnMut(&mut dyn std::io::Write) -> std::io::Result<()>,
+    ) -> Result<()> {
+        let mut out = Pieces { staging: &mut self.staging, slot, failed: None };
+        let written = write(&mut out);
+        match (out.failed.take(), written) {
+            (Some(error), _) => Err(error),
+            (None, written) => written.map_err(|e| Error::failed(e.to_string())),
+        }
+    }
+
     /// Names of the files of take `index`.
     pub fn names(&self, index: usize) -> &[String] {
         &self.takes[index].names
@@ -317,6 +344,29 @@ impl Delivery {
     /// See [`Staging::commit`].
     pub fn commit(self) -> Result<()> {
         self.staging.commit()
+    }
+}
+
+/// A file being staged as something to write to.
+struct Pieces<'a> {
+    staging: &'a mut Staging,
+    slot: Slot,
+    failed: Option<Error>,
+}
+
+impl std::io::Write for Pieces<'_> {
+    fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+        match self.staging.write(self.slot, piece) {
+            Ok(()) => Ok(piece.len()),
+            Err(error) => {
+                self.failed = Some(error);
+                Err(std::io::ErrorKind::Other.into())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -42,11 +42,17 @@ pub fn drummer_at(session: &Session, precision: Precision) -> Result<Drummer> {
 pub fn writer(session: &Session) -> Result<Writer> {
     match &session.model {
         None => Ok(Writer::bundled(PRECISION)?),
-        Some(folder) => {
-            let (config, weights) = read(folder)?;
-            Ok(Writer::load(&folder.display().to_string(), &config, &weights, PRECISION)?)
-        }
+        Some(folder) => writer_at(folder),
     }
+}
+
+/// The writer of lead sheets in `folder`.
+///
+/// # Errors
+/// As [`drummer`].
+pub fn writer_at(folder: &Path) -> Result<Writer> {
+    let (config, weights) = read(folder)?;
+    Ok(Writer::load(&folder.display().to_string(), &config, &weights, PRECISION)?)
 }
 
 /// The drummer in `folder`.

@@ -1,17 +1,18 @@
 //! `generate melody`: a lead sheet, a melody with chords.
 
 use clap::Args;
-use partita_models::melody::{Harmony, Request};
+use partita_models::melody::{Harmony, Request, Writer};
 use partita_nn::Rng;
 use partita_score::harmony::Key;
 use partita_score::picture::piano_roll;
 use partita_score::{Meter, Score};
 
-use crate::deliver::{Files, Sound};
-use crate::error::Result;
+use crate::deliver::{Files, PictureFormat, Sound};
+use crate::error::{Error, Result};
 use crate::leads::{self, Written};
 use crate::obey::{Harmonic, Obeying, Pitches};
 use crate::options::{self, Tokens};
+use crate::output::Target;
 use crate::report::CommandLine;
 use crate::session::{Clock, Session};
 use crate::{model, progress};
@@ -37,6 +38,15 @@ pub struct Options {
     obeying: Obeying,
     #[command(flatten)]
     harmony: Harmonic,
+    /// Let another model of this kind decide too, by its weight: the usual one has 1
+    #[arg(long, value_name = "DIR=WEIGHT")]
+    mix: Vec<String>,
+    /// Write what the model looked at, the attention of every layer and head, for the first variation
+    #[arg(long, value_name = "FILE.safetensors")]
+    attention: Option<Target>,
+    /// Draw it, the mean of layers and heads
+    #[arg(long, value_name = "FILE.svg|png")]
+    heat_map: Option<Target>,
     #[command(flatten)]
     tokens: Tokens,
     #[command(flatten)]
@@ -49,10 +59,15 @@ const BEFORE: u64 = u64::MAX;
 pub fn run(options: &Options, session: &Session) -> Result<()> {
     let mut clock = Clock::start();
     let compute = model::compute()?;
-    let writer = model::writer(session)?;
+    let writer = mixed(model::writer(session)?, &options.mix)?;
     clock.lap("load");
     let tokens = &options.tokens;
     let mut delivery = options.files.plan(tokens.variations, Sound::Acoustic, session.json)?;
+    let attention = options.attention.as_ref().map(|target| delivery.add("attention", target)).transpose()?;
+    let heat_map = match &options.heat_map {
+        None => None,
+        Some(target) => Some((delivery.add("heat-map", target)?, PictureFormat::of(target)?)),
+    };
     let seed = tokens.seed.unwrap_or_else(options::random_seed);
     let key = options.obeying.key(Some(Key::default()))?;
     let mut demands =
@@ -77,6 +92,16 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     for (index, score) in scores.iter().enumerate() {
         delivery.write(index, score, || piano_roll(score), None)?;
     }
+    if attention.is_some() || heat_map.is_some() {
+        let seen = writer.attention(&compute, &leads[0])?;
+        if let Some(slot) = attention {
+            delivery.stream(slot, &mut |out| seen.write(out))?;
+        }
+        if let Some((slot, format)) = heat_map {
+            let picture = format.encode(&seen.heat_map())?;
+            delivery.stream(slot, &mut |out| out.write_all(&picture))?;
+        }
+    }
     clock.lap("render");
     let mut command = CommandLine::new(&["generate", "melody"]);
     command.session(session);
@@ -87,6 +112,9 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     command.maybe("density", options.density);
     options.obeying.echo(key, &request.demands, &mut command);
     options.harmony.echo(&mut command);
+    options.mix.iter().for_each(|mix| command.option("mix", mix));
+    command.maybe("attention", options.attention.as_ref());
+    command.maybe("heat-map", options.heat_map.as_ref());
     tokens.echo(seed, &mut command);
     options.files.echo(Sound::Acoustic, &mut command);
     leads::finish(Written {
@@ -100,4 +128,21 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         delivery,
         clock,
     })
+}
+
+/// The writer with those of `--mix`.
+fn mixed(writer: Writer, mix: &[String]) -> Result<Writer> {
+    if mix.is_empty() {
+        return Ok(writer);
+    }
+    let other = |text: &String| -> Result<(Writer, f32)> {
+        let wrong = || {
+            Error::usage("mix", format!("mix must be a folder and a weight, as in mine=0.5, got {text:?}"))
+        };
+        let (folder, weight) = text.rsplit_once('=').ok_or_else(wrong)?;
+        let weight = weight.parse().map_err(|_| wrong())?;
+        Ok((model::writer_at(std::path::Path::new(folder))?, weight))
+    };
+    let others = mix.iter().map(other).collect::<Result<Vec<_>>>()?;
+    Ok(writer.mixed(1.0, &others)?)
 }

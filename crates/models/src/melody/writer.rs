@@ -13,6 +13,7 @@ use crate::stage::Network;
 pub struct Writer {
     pub config: MelodyConfig,
     pub(super) gpt: Arc<Gpt>,
+    network: Network,
 }
 
 impl Writer {
@@ -55,7 +56,7 @@ impl Writer {
         let sizes = GptConfig::new(config.vocab, config.context, config.width, config.layers, config.heads);
         let sizes = GptConfig { rotary: config.rotary, ..sizes };
         let gpt = Gpt::load(&tensors, sizes, precision).map_err(|e| error(e.to_string()))?;
-        Ok(Writer { config, gpt: Arc::new(gpt) })
+        Ok(Writer::of(config, gpt))
     }
 
     /// A writer that has learned nothing, for measuring speed and for tests: its weights are drawn from `seed`.
@@ -81,12 +82,34 @@ impl Writer {
             version: None,
             licence: None,
         };
-        Ok(Writer { config, gpt: Arc::new(gpt) })
+        Ok(Writer::of(config, gpt))
     }
 
-    /// The network, for a [`Player`](crate::stage::Player).
+    fn of(config: MelodyConfig, gpt: Gpt) -> Writer {
+        let gpt = Arc::new(gpt);
+        let network = Network::new(Arc::clone(&gpt));
+        Writer { config, gpt, network }
+    }
+
+    /// An ensemble: from now on this writer decides with others, their logits averaged by weight. Styles are this one's.
+    ///
+    /// # Errors
+    /// [`Error::Range`] for a weight that is not above 0, or other styles.
+    pub fn mixed(mut self, own: f32, others: &[(Writer, f32)]) -> Result<Writer, Error> {
+        if let Some((other, _)) = others.iter().find(|(other, _)| other.config.styles != self.config.styles) {
+            let allowed = format!("models of the styles {}", self.config.styles.join(", "));
+            return Err(Error::range("mix", allowed, other.config.styles.join(", ")));
+        }
+        let own = std::iter::once((Arc::clone(&self.gpt), own));
+        let members = own.chain(others.iter().map(|(other, weight)| (Arc::clone(&other.gpt), *weight)));
+        let network = Network::mixed(members.collect());
+        self.network = network.ok_or_else(|| Error::range("mix", "weights above 0", "another"))?;
+        Ok(self)
+    }
+
+    /// The network, for a [`Player`](crate::stage::Player); several for an ensemble.
     pub fn network(&self) -> Network {
-        Network::new(Arc::clone(&self.gpt))
+        self.network.clone()
     }
 
     /// Bytes of memory the loaded model holds: packed matrices, embeddings and normalisations.

@@ -6,6 +6,7 @@
 mod drawing;
 mod drum_grid;
 mod font;
+mod heat_map;
 mod line_chart;
 mod piano_roll;
 mod raster;
@@ -13,6 +14,7 @@ mod rolls;
 
 pub use drawing::{Color, Drawing};
 pub use drum_grid::drum_grid;
+pub use heat_map::{HeatMap, heat_map};
 pub use line_chart::{Line, LineChart, line_chart};
 pub use piano_roll::piano_roll;
 pub use rolls::piano_rolls;
