@@ -70,7 +70,7 @@ pub(super) struct Part {
 
 /// # Errors
 /// [`Error::Notation`] for more bars or ticks than a score has.
-pub(super) fn score(parts: Vec<Part>, ppq: Ppq) -> Result<Score> {
+pub(super) fn score(parts: &[Part], ppq: Ppq) -> Result<Score> {
     let lines: Vec<&[Measure]> = parts.iter().flat_map(|part| &part.lines).map(Vec::as_slice).collect();
     let longest = lines.iter().map(|line| line.len()).max().unwrap_or(0);
     if longest > MAX_MEASURES {
@@ -91,7 +91,7 @@ pub(super) fn score(parts: Vec<Part>, ppq: Ppq) -> Result<Score> {
     let mut score = Score { ppq, ..Score::default() };
     let starts = timeline(&mut score, &bars, &order, &lines)?;
     let mut free = (0..16u8).filter(|channel| *channel != 9).cycle();
-    for part in &parts {
+    for part in parts {
         let mut notes = Vec::new();
         for line in &part.lines {
             notes.extend(self::notes(line, &order, &starts)?);

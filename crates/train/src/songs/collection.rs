@@ -97,9 +97,7 @@ impl Songs {
         let mut collections = Vec::new();
         let mut lines = Vec::new();
         for folder in folders {
-            let songs = load_collection(folder)?;
-            lines.extend(songs.iter().map(|song| format!("{},{}\n", song.name, song.split.name())));
-            collections.push(songs);
+            collections.push(load_collection(folder, &mut lines)?);
         }
         lines.sort();
         lines.dedup();
@@ -113,7 +111,8 @@ impl Songs {
     }
 }
 
-fn load_collection(folder: &Path) -> Result<Vec<Song>, Error> {
+/// `lines`: gets `file,split` of every song, also of those without a stretch that can be used.
+fn load_collection(folder: &Path, lines: &mut Vec<String>) -> Result<Vec<Song>, Error> {
     let files = ["leadsheets.jsonl", "lieder.jsonl"].map(|name| folder.join(name));
     let path = files.into_iter().find(|path| path.is_file());
     let path = path.ok_or_else(|| Error::NoSongs(folder.to_path_buf()))?;
@@ -130,6 +129,7 @@ fn load_collection(folder: &Path) -> Result<Vec<Song>, Error> {
             .get(&written.src)
             .copied()
             .ok_or_else(|| Error::NoSplit { path: splits_path.clone(), name: written.src.clone() })?;
+        lines.push(format!("{},{}\n", written.src, split.name()));
         songs.extend(pieces(&written, split));
     }
     Ok(songs)

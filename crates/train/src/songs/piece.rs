@@ -41,10 +41,7 @@ pub(super) fn pieces(song: &Written, split: Split) -> Vec<Song> {
         if (bars.len() as u32) < FEWEST_BARS {
             continue;
         }
-        let piece = piece(song, meter, cells, &bars);
-        if piece.part(Part::Melody).is_empty() {
-            continue;
-        }
+        let Some(piece) = sung(&piece(song, meter, cells, &bars)) else { continue };
         songs.push(Song {
             name: song.src.clone(),
             split,
@@ -58,6 +55,16 @@ pub(super) fn pieces(song: &Written, split: Split) -> Vec<Song> {
         });
     }
     songs
+}
+
+/// The bars from the first in which the melody begins a note to the last: what an accompaniment plays before and after
+/// is no lead sheet. `None` without a melody, or with too short a one.
+fn sung(piece: &Piece) -> Option<Piece> {
+    let length = piece.cells_per_bar();
+    let melody = piece.part(Part::Melody);
+    let first = melody.first()?.onset / length;
+    let end = melody.iter().map(|note| note.end).max()?.div_ceil(length).min(piece.bars);
+    (end >= first + FEWEST_BARS).then(|| piece.window(first, end - first))
 }
 
 fn song_end(song: &Written) -> u32 {

@@ -2,6 +2,7 @@
 //!
 //! Source: the abc standard 2.1 (abcnotation.com), sections 3 to 7.
 
+mod cursor;
 mod field;
 mod length;
 mod music;

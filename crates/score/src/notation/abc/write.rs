@@ -41,7 +41,7 @@ pub fn write(score: &Score) -> Result<String> {
         _ = writeln!(text, "V:{}", number + 1);
         _ = writeln!(text, "%%MIDI channel {}\n%%MIDI program {}", part.channel + 1, part.program);
         for index in 0..sheet.bars.len() {
-            let marks = (number == 0).then(|| marks(&sheet, index)).unwrap_or_default();
+            let marks = if number == 0 { marks(&sheet, index) } else { Vec::new() };
             bar(&mut text, &sheet, index, &part.staves[*staff].bars[index], &marks);
             let last = index + 1 == sheet.bars.len();
             text.push_str(if last { " |]" } else { " |" });

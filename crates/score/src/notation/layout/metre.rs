@@ -64,7 +64,7 @@ impl Metre {
         for (size, compound) in sizes {
             let length = size * unit;
             // Twos of eighths are quarters.
-            let beat = if compound || length % QUARTER != 0 { unit } else { unit.max(QUARTER) };
+            let beat = if compound || !length.is_multiple_of(QUARTER) { unit } else { unit.max(QUARTER) };
             groups.push(Group { start, length, beat, compound });
             start += length;
         }
@@ -181,7 +181,7 @@ fn threes(number: u32) -> Vec<(u32, bool)> {
 
 fn runs(number: u32, size: u32) -> Vec<u32> {
     let whole = std::iter::repeat_n(size, (number / size) as usize);
-    whole.chain((number % size > 0).then_some(number % size)).collect()
+    whole.chain((!number.is_multiple_of(size)).then_some(number % size)).collect()
 }
 
 #[cfg(test)]

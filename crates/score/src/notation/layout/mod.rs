@@ -173,11 +173,11 @@ impl Sheet {
         let chords = chords(score, &bars);
         let mut parts = Vec::new();
         for (track, notes) in placed {
-            parts.push(staff::part(track, notes, &bars, &cells, &keys, &chords, &mut budget)?);
+            parts.push(staff::part(track, &notes, &bars, &cells, &keys, &chords, &mut budget)?);
         }
         if parts.is_empty() {
             let track = score.tracks.first().cloned().unwrap_or_default();
-            parts.push(staff::part(&track, Vec::new(), &bars, &cells, &keys, &chords, &mut budget)?);
+            parts.push(staff::part(&track, &[], &bars, &cells, &keys, &chords, &mut budget)?);
         }
         Ok(Sheet { keys, tempos: tempos(score, &bars), chords, parts, bars: bars.list })
     }

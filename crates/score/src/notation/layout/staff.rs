@@ -14,7 +14,7 @@ const MIDDLE: u8 = 60;
 
 pub(super) fn part(
     track: &Track,
-    notes: Vec<Placed>,
+    notes: &[Placed],
     bars: &Bars,
     cells: &Cells,
     keys: &[Mark<KeySign>],
@@ -27,11 +27,12 @@ pub(super) fn part(
     let highest = notes.iter().map(|note| note.pitch).max().unwrap_or(MIDDLE);
     let two_hands = TWO_HANDS.iter().any(|range| range.contains(&track.program));
     let staves = if !drums && two_hands && lowest < 55 && highest > 64 {
-        let (right, left): (Vec<_>, Vec<_>) = notes.iter().partition(|note| note.pitch >= MIDDLE);
+        let (right, left): (Vec<_>, Vec<_>) =
+            notes.iter().copied().partition(|note: &Placed| note.pitch >= MIDDLE);
         vec![writer.staff(&right, Clef::Treble)?, writer.staff(&left, Clef::Bass)?]
     } else {
-        let clef = clef(track, &notes);
-        vec![writer.staff(&notes, clef)?]
+        let clef = clef(track, notes);
+        vec![writer.staff(notes, clef)?]
     };
     let name = track.name.chars().filter(|letter| !letter.is_control()).collect();
     Ok(Part { name, channel: track.channel & 15, program: track.program.min(127), drums, staves })

@@ -54,8 +54,8 @@ pub fn decompress(bytes: &[u8]) -> Result<String> {
         let lower = name.to_ascii_lowercase();
         !lower.starts_with("meta-inf/") && (lower.ends_with(".xml") || lower.ends_with(".musicxml"))
     };
-    let name =
-        name.or_else(|| zip.file_names().flatten().find(|name| is_score(name)).map(|name| name.into_owned()));
+    let name = name
+        .or_else(|| zip.file_names().flatten().find(|name| is_score(name)).map(std::borrow::Cow::into_owned));
     let name = name.ok_or_else(|| Error::MusicXml("the .mxl file holds no score".into()))?;
     let missing = || Error::MusicXml(format!("the .mxl file has no {name:?}, which it calls its score"));
     let text = unpack(&mut zip, &name)?.ok_or_else(missing)?;

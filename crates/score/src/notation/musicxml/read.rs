@@ -44,7 +44,7 @@ pub fn read(text: &str) -> Result<Score> {
         let Listed { name, channel, program, .. } = listed;
         read.push(assemble::Part { name, channel, program, lines: vec![line] });
     }
-    assemble::score(read, ppq)
+    assemble::score(&read, ppq)
 }
 
 /// The parts of either form, those of the list first.
