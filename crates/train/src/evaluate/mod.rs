@@ -6,6 +6,7 @@ mod ngram;
 
 use partita_models::drums::Drummer;
 use partita_models::stage::Compute;
+use partita_tokens::drums::VOCAB;
 use serde::Serialize;
 
 pub use copies::{Copies, copies};
@@ -16,7 +17,7 @@ use crate::drums::hits;
 use crate::examples::covering;
 use crate::gpt::Example;
 use crate::groove::{Groove, Split};
-use ngram::Ngram;
+pub(crate) use ngram::Ngram;
 
 /// Likelihood of one split, in nats a hit (all tokens of the performance count: bars, positions, drums,
 /// velocities, offsets).
@@ -49,7 +50,7 @@ pub fn likelihood(
 ) -> Result<Likelihood, Error> {
     let examples = covering(groove, split, drummer.config.context);
     let count: usize = examples.iter().map(hits).sum();
-    let baseline = Ngram::learn(&covering(groove, Split::Train, drummer.config.context), NGRAM_ORDER);
+    let baseline = Ngram::learn(&covering(groove, Split::Train, drummer.config.context), NGRAM_ORDER, VOCAB);
     let per_hit = |nats: f64| nats / count as f64;
     Ok(Likelihood {
         split: split.name(),

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use partita_tokens::drums::VOCAB;
-
 use crate::gpt::Example;
 
 #[derive(Default)]
@@ -13,13 +11,15 @@ struct Followers {
 }
 
 /// Counts of what follows each context; a context is a style (or none) and the tokens before.
-pub(super) struct Ngram {
+pub(crate) struct Ngram {
     followers: HashMap<(Option<u32>, Vec<u32>), Followers>,
+    /// Tokens there are.
+    vocab: u32,
 }
 
 impl Ngram {
     /// Counts n-grams of up to `order` tokens.
-    pub(super) fn learn(examples: &[Example], order: usize) -> Ngram {
+    pub(crate) fn learn(examples: &[Example], order: usize, vocab: u32) -> Ngram {
         let mut followers: HashMap<(Option<u32>, Vec<u32>), Followers> = HashMap::new();
         for example in examples {
             for (i, weight) in example.weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
@@ -34,18 +34,18 @@ impl Ngram {
                 }
             }
         }
-        Ngram { followers }
+        Ngram { followers, vocab }
     }
 
     /// Negative log-likelihood of an example's weighted tokens, in nats.
     ///
     /// From the uniform distribution up: every longer context, and after it the same context in the style,
     /// is mixed in by how often it was followed by something new.
-    pub(super) fn nats(&self, example: &Example, order: usize, with_style: bool) -> f64 {
+    pub(crate) fn nats(&self, example: &Example, order: usize, with_style: bool) -> f64 {
         let mut nats = 0.0;
         for (i, _) in example.weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
             let token = example.targets[i];
-            let mut p = 1.0 / f64::from(VOCAB);
+            let mut p = 1.0 / f64::from(self.vocab);
             for length in 0..order.min(i + 2) {
                 let context = example.inputs[i + 1 - length..=i].to_vec();
                 let styles: &[Option<u32>] = if with_style { &[None, Some(example.style)] } else { &[None] };

@@ -3,11 +3,13 @@
 //! Rule: what a network is asked comes from `examples.rs`; `collection.rs` only says what was written down.
 
 mod collection;
+mod evaluate;
 mod examples;
 mod key;
 mod piece;
 mod source;
 
 pub use collection::{Error, STYLES, Song, Songs};
+pub use evaluate::{Copies, Likelihood, copies, likelihood};
 pub use examples::{Sampler, covering};
 pub use source::LeadSource;
