@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod chorales;
 pub mod drums;
 pub mod evaluate;
 pub mod examples;

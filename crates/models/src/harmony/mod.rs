@@ -1,0 +1,5 @@
+//! Four-part harmony.
+
+mod config;
+
+pub use config::HarmonyConfig;
