@@ -1,9 +1,10 @@
-//! The drummer's weights and styles: inside the program, or in a folder.
+//! The drummer's weights and styles, inside the program or in a folder, and those of other models in folders.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use partita_models::drums::{Compute, Drummer, Style};
+use partita_models::harmony::Harmonizer;
 use partita_nn::Precision;
 
 use crate::error::{Error, Kind, Result};
@@ -38,6 +39,21 @@ pub fn drummer_at(session: &Session, precision: Precision) -> Result<Drummer> {
 /// # Errors
 /// As [`drummer`].
 pub fn load(folder: &Path, precision: Precision) -> Result<Drummer> {
+    let (config, weights) = read(folder)?;
+    Ok(Drummer::load(&folder.display().to_string(), &config, &weights, precision)?)
+}
+
+/// The harmonizer in `folder`.
+///
+/// # Errors
+/// As [`drummer`].
+pub fn harmonizer(folder: &Path, precision: Precision) -> Result<Harmonizer> {
+    let (config, weights) = read(folder)?;
+    Ok(Harmonizer::load(&folder.display().to_string(), &config, &weights, precision)?)
+}
+
+/// What `folder` holds: `model.json` and `model.safetensors`.
+fn read(folder: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
     let read = |name: &str| {
         let path = folder.join(name);
         let size = std::fs::metadata(&path).map_err(|e| Error::file("model", "read", &path, &e))?.len();
@@ -47,8 +63,7 @@ pub fn load(folder: &Path, precision: Precision) -> Result<Drummer> {
         }
         std::fs::read(&path).map_err(|e| Error::file("model", "read", &path, &e))
     };
-    let (config, weights) = (read("model.json")?, read("model.safetensors")?);
-    Ok(Drummer::load(&folder.display().to_string(), &config, &weights, precision)?)
+    Ok((read("model.json")?, read("model.safetensors")?))
 }
 
 /// The cores and instructions to play on.

@@ -13,6 +13,7 @@ pub mod examples;
 mod gpt;
 pub mod groove;
 mod parameters;
+pub mod rolls;
 mod run;
 mod source;
 pub mod vae;

@@ -204,7 +204,7 @@ fn draw_batch(source: &dyn Source, settings: Settings, step: u32) -> Vec<Example
 }
 
 /// Cuts `examples` where `SHARD_TOKENS` are full.
-fn shards(examples: &[Example]) -> Vec<&[Example]> {
+pub(crate) fn shards(examples: &[Example]) -> Vec<&[Example]> {
     let mut shards = Vec::new();
     let (mut start, mut tokens) = (0, 0);
     for (i, example) in examples.iter().enumerate() {

@@ -50,14 +50,17 @@ const TABLES: [(usize, usize); 24] = [
     (1, VOICES * 4),                 // voices that rest
 ];
 
-/// Rows of all tables.
+/// The row that stands for one left out in training, so that no single one is leaned on.
+pub const LEFT_OUT: u32 = FEATURES as u32 - 1;
+
+/// Rows of all tables, and [`LEFT_OUT`].
 pub const FEATURES: usize = {
     let (mut total, mut i) = (0, 0);
     while i < TABLES.len() {
         total += TABLES[i].0 * TABLES[i].1;
         i += 1;
     }
-    total
+    total + 1
 };
 
 /// Rows that are named at each input.
@@ -105,7 +108,7 @@ fn interval(cell: Option<Cell>, reference: u8) -> usize {
 }
 
 impl Tracker {
-    /// Appends the [`FEATURES_EACH`] rows, each in `0..FEATURES`, of the input that predicts the next cell.
+    /// Appends the [`FEATURES_EACH`] rows, each in `0..FEATURES - 1`, of the input that predicts the next cell.
     pub fn features(&self, given: &Given, out: &mut Vec<u32>) {
         let mut rows = Rows { out, table: 0, input: 0, first: 0 };
         self.metre(&mut rows);

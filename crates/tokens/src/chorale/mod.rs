@@ -12,6 +12,7 @@
 //! A held note and a repeated one are the same here: the published data does not tell them apart.
 
 mod cells;
+pub mod demands;
 mod features;
 mod given;
 mod repeats;
@@ -19,8 +20,9 @@ mod tracker;
 mod vocab;
 
 pub use cells::{Cell, Step, VOICES};
-pub use features::{FEATURES, FEATURES_EACH};
+pub use features::{FEATURES, FEATURES_EACH, LEFT_OUT};
 pub use given::Given;
+pub use repeats::Repeats;
 pub use tracker::Tracker;
 pub use vocab::{BEGIN, HIGHEST, LOWEST, REST, VOCAB, cell, token};
 

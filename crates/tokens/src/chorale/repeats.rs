@@ -2,7 +2,7 @@
 
 /// The earlier place whose past equals the present's for the most steps, the latest of several.
 #[derive(Clone, Debug)]
-pub(super) struct Repeats<T> {
+pub struct Repeats<T> {
     steps: Vec<T>,
     /// `[j]`: how many steps before `j` equal those before the present.
     lengths: Vec<u16>,
@@ -63,7 +63,8 @@ mod tests {
             repeats.push(*step);
             let now = t + 1;
             let length = |j: usize| (1..=j).take_while(|k| music[j - k] == music[now - k]).count();
-            let best = (1..now).rev().fold((0, 0), |best, j| if length(j) > best.1 { (j, length(j)) } else { best });
+            let best =
+                (1..now).rev().fold((0, 0), |best, j| if length(j) > best.1 { (j, length(j)) } else { best });
             let expected = (best.1 > 0).then(|| (music[best.0], best.1 as u16));
             assert_eq!(repeats.predicted(), expected, "at {now}");
         }

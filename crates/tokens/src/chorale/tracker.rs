@@ -51,8 +51,7 @@ impl Default for Tracker {
 impl Tracker {
     /// Before the first cell.
     pub fn new() -> Tracker {
-        let voice =
-            |reference| Voice { reference, last: None, held: 0, before: [None; 3], lengths: [0; 2] };
+        let voice = |reference| Voice { reference, last: None, held: 0, before: [None; 3], lengths: [0; 2] };
         Tracker {
             steps: vec![],
             filling: [Cell::Rest; VOICES],

@@ -51,13 +51,15 @@ impl Chorales {
         Chorales::parse(&text).map_err(|message| Error::Content { path, message })
     }
 
-    fn parse(text: &str) -> Result<Chorales, String> {
+    pub(super) fn parse(text: &str) -> Result<Chorales, String> {
         let mut file: BTreeMap<String, Vec<Vec<[i32; VOICES]>>> =
             serde_json::from_str(text).map_err(|e| e.to_string())?;
         let mut lines = Vec::new();
         let mut split = |name: &str| {
             let pieces = file.remove(name).ok_or_else(|| format!("it must have a split {name}"))?;
-            pieces.iter().for_each(|piece| lines.push(format!("{name},{}\n", hash(format!("{piece:?}").as_bytes()))));
+            pieces
+                .iter()
+                .for_each(|piece| lines.push(format!("{name},{}\n", hash(format!("{piece:?}").as_bytes()))));
             pieces.iter().map(|piece| chorale(piece)).collect::<Result<Vec<_>, _>>()
         };
         let (train, validation, test) = (split("train")?, split("valid")?, split("test")?);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use partita_models::harmony::HarmonyConfig;
 use partita_nn::Rng;
-use partita_tokens::chorale::{FEATURES, Given, Step, Tracker, VOCAB, VOICES};
+use partita_tokens::chorale::{FEATURES, Given, LEFT_OUT, Step, Tracker, VOCAB, VOICES};
 
 use super::data::{Chorale, Chorales, moves, transposed};
 use super::draw;
@@ -13,14 +13,16 @@ use crate::checkpoint::{self, Float};
 use crate::gpt::Example;
 use crate::groove::Split;
 use crate::parameters::{Parameters, Shape};
-use crate::run::Error;
+use crate::run::{Error, Settings};
 use crate::source::Source;
 
 /// Steps of a training sequence.
-const CROPS: RangeInclusive<usize> = 64..=192;
+const CROPS: RangeInclusive<usize> = 32..=128;
 /// Steps of a validation window, and by how many the next one starts later.
-pub const WINDOW: usize = 192;
-pub const STRIDE: usize = 96;
+pub const WINDOW: usize = 128;
+pub const STRIDE: usize = 64;
+/// Share of features left out in training.
+const LEFT_OUT_SHARE: f32 = 0.08;
 /// Positions that the network has room for: 650 steps.
 pub const CONTEXT: usize = 2600;
 
@@ -67,7 +69,13 @@ impl Source for ChoraleSource<'_> {
         // The drawn step lies anywhere in the stretch.
         let first = (step - self.starts[index]).saturating_sub(rng.below(length as u64) as usize);
         let last = (first + length).min(chorale.len());
-        example(&chorale, &given, first..last)
+        let mut example = example(&chorale, &given, first..last);
+        for row in &mut example.features {
+            if rng.f32() < LEFT_OUT_SHARE {
+                *row = LEFT_OUT;
+            }
+        }
+        example
     }
 
     fn validation(&self) -> Vec<Example> {
@@ -100,6 +108,20 @@ impl Source for ChoraleSource<'_> {
             licence: None,
         };
         checkpoint::write_model(folder, parameters, config, Float::F16)
+    }
+}
+
+impl Settings {
+    /// The settings the measured network was trained with.
+    pub fn chorales() -> Settings {
+        Settings {
+            steps: 2000,
+            batch_tokens: 4096,
+            weight_decay: 0.5,
+            dropout: 0.3,
+            validate_every: 100,
+            ..Settings::new(Shape::chorale(160, 3, 4))
+        }
     }
 }
 
