@@ -157,8 +157,9 @@ pub fn follow(session: &Session, run: &Run, command: &CommandLine) -> Result<(St
             log(session, &bar, &line);
             problem = draw_points(out, &points, unit).err();
         }
-        let last =
-            points.last().map_or(String::new(), |p| format!(", validation {:.3} nats a {unit}", p.validation));
+        let last = points
+            .last()
+            .map_or(String::new(), |p| format!(", validation {:.3} nats a {unit}", p.validation));
         bar.set_message(format!("{:.3} nats a token{last}, {:.0} tokens/s", step.nats, step.tokens_per_s));
         bar.set_position(u64::from(step.step));
         if problem.is_some() { ControlFlow::Break(()) } else { cancel::flow() }

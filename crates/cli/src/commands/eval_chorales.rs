@@ -96,7 +96,11 @@ pub fn chorales(options: &Harmony, session: &Session) -> Result<()> {
         session.remark("looking for copies of the training split");
         let (free, harmonized) = written(&data, &harmonizer, &compute, options.takes.into())?;
         let test: Vec<Chorale> = data.split(Split::Test).to_vec();
-        let rows = [("written freely", free), ("to sopranos of the test split", harmonized), ("the test split", test)];
+        let rows = [
+            ("written freely", free),
+            ("to sopranos of the test split", harmonized),
+            ("the test split", test),
+        ];
         let rows = rows.map(|(name, pieces)| (name, chorales::copies(&data, &pieces)));
         line("two bars seen in training", String::new());
         for (name, copies) in &rows {
@@ -111,7 +115,9 @@ pub fn chorales(options: &Harmony, session: &Session) -> Result<()> {
                 ),
             );
         }
-        found = json!(rows.iter().map(|(name, copies)| json!({ "of": name, "copies": copies })).collect::<Vec<_>>());
+        found = json!(
+            rows.iter().map(|(name, copies)| json!({ "of": name, "copies": copies })).collect::<Vec<_>>()
+        );
         clock.lap("copies");
     }
     let object = json!({
@@ -138,7 +144,12 @@ fn written(
     let free = Complete { sampling: sampling.clone(), variations: takes, ..Complete::new(256) };
     let given = |chorale: &Chorale, seed: usize| {
         let soprano = chorale.iter().map(|step| [Some(step[0]), None, None, None] as [Option<Cell>; VOICES]);
-        Complete { cells: soprano.collect(), sampling: sampling.clone(), seed: seed as u64, ..Complete::new(0) }
+        Complete {
+            cells: soprano.collect(),
+            sampling: sampling.clone(),
+            seed: seed as u64,
+            ..Complete::new(0)
+        }
     };
     let mut requests = vec![free];
     let test = data.split(Split::Test).iter().filter(|chorale| chorale.len() <= 650);
@@ -148,7 +159,8 @@ fn written(
         request.demands.crossing = true;
     }
     let answers = harmonizer.complete_all(compute, &requests, &mut |_| cancel::flow())?;
-    let mut answers = answers.into_iter().map(|takes| takes.into_iter().map(|take| take.steps).collect::<Vec<_>>());
+    let mut answers =
+        answers.into_iter().map(|takes| takes.into_iter().map(|take| take.steps).collect::<Vec<_>>());
     let free = answers.next().unwrap_or_default();
     Ok((free, answers.flatten().collect()))
 }
@@ -159,7 +171,8 @@ pub fn rolls(options: &Rolls, session: &Session) -> Result<()> {
     let threads = partita_kernels::Pool::from_env()?.threads();
     let folder = folder(session, train::Music::Rolls)?;
     let data = train::rolls(&options.data)?;
-    let parameters = rolls::best(folder).map_err(|error| Error::new(crate::error::Kind::NotFound, "model", error))?;
+    let parameters =
+        rolls::best(folder).map_err(|error| Error::new(crate::error::Kind::NotFound, "model", error))?;
     clock.lap("load");
     let mut text = String::new();
     let rows: Vec<_> = [Split::Validation, Split::Test]

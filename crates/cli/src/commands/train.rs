@@ -7,9 +7,9 @@ use partita_train::{DrumSource, Groove, Settings, Shape};
 use serde_json::json;
 
 use crate::error::{Error, Kind, Result};
+use crate::options;
 use crate::report::CommandLine;
 use crate::session::{Clock, Session};
-use crate::options;
 use crate::training::{self, CURVE, Run};
 
 #[derive(Args, Debug)]

@@ -189,9 +189,9 @@ fn train(
         "timing_ms": clock.to_json(),
     });
     let out = options.out.display();
-    let validation = points
-        .last()
-        .map_or(String::new(), |point| format!(", validation {:.3} nats a {}", point.validation, music.unit()));
+    let validation = points.last().map_or(String::new(), |point| {
+        format!(", validation {:.3} nats a {}", point.validation, music.unit())
+    });
     let text = format!(
         "trained {} steps{validation}\nwrote  {out}/model.json, {out}/model.safetensors, {out}/{CURVE}\n\
          eval   partita --model {out} eval {} --data {}\nagain  {command}\n",

@@ -1,5 +1,7 @@
 //! What a checkpoint for chorales says of itself (`model.json`).
 
+use partita_tokens::chorale::demands::MAX_STEPS;
+use partita_tokens::chorale::{FEATURES, TOKENS, VOCAB, VOICES};
 use serde::{Deserialize, Serialize};
 
 /// Sizes and meaning of the weights.
@@ -30,4 +32,21 @@ pub struct HarmonyConfig {
 
 impl HarmonyConfig {
     pub const FAMILY: &str = "chorale";
+
+    /// A network of these sizes without weights.
+    pub fn new(width: usize, layers: usize, heads: usize) -> HarmonyConfig {
+        HarmonyConfig {
+            family: HarmonyConfig::FAMILY.into(),
+            tokens: TOKENS.into(),
+            vocab: VOCAB as usize,
+            features: FEATURES,
+            context: VOICES * MAX_STEPS,
+            width,
+            layers,
+            heads,
+            sha256: String::new(),
+            version: None,
+            licence: None,
+        }
+    }
 }

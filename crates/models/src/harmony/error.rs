@@ -29,4 +29,3 @@ impl Error {
         Error::Model { name: super::HarmonyConfig::FAMILY.into(), message: message.to_string() }
     }
 }
-

@@ -94,7 +94,8 @@ impl Harmonizer {
         let mut answers: Vec<Vec<Harmony>> = vec![vec![]; requests.len()];
         for (index, request) in requests.iter().enumerate() {
             let mine: Vec<&Sequence> = sequences.iter().filter(|s| s.request == index).collect();
-            answers[index] = mine.chunks(request.candidates).map(|candidates| best(request, candidates)).collect();
+            answers[index] =
+                mine.chunks(request.candidates).map(|candidates| best(request, candidates)).collect();
         }
         Ok(answers)
     }
@@ -130,10 +131,8 @@ fn step(decoder: &mut Decoder, live: &mut [&mut Sequence]) -> Result<(), Error> 
         sequence.features.clear();
         sequence.tracker.features(&sequence.given, &mut sequence.features);
     }
-    let inputs: Vec<(SequenceId, Input)> = live
-        .iter()
-        .map(|s| (s.id, Input { token: s.tracker.last_token(), features: &s.features }))
-        .collect();
+    let inputs: Vec<(SequenceId, Input)> =
+        live.iter().map(|s| (s.id, Input { token: s.tracker.last_token(), features: &s.features })).collect();
     decoder.advance(&inputs).map_err(Error::model)?;
     for sequence in live.iter_mut() {
         let logits = decoder.last_logits(sequence.id).map_err(Error::model)?;
@@ -170,7 +169,8 @@ impl Sequence {
 
 /// The likeliest of the candidates, the first of several.
 fn best(request: &Complete, candidates: &[&Sequence]) -> Harmony {
-    let best = candidates.iter().copied().reduce(|best, other| if other.nats < best.nats { other } else { best });
+    let best =
+        candidates.iter().copied().reduce(|best, other| if other.nats < best.nats { other } else { best });
     let best = best.expect("at least one candidate");
     let steps = best.tracker.steps().to_vec();
     Harmony { score: score::score(request, &steps), steps, nats: best.nats, written: best.written }

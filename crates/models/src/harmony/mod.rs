@@ -3,6 +3,7 @@
 //! A request becomes a grid of cells and [`demands`]; those say before every cell which pitches may follow
 //! ([`demands::Choices`]), and the network chooses among them.
 
+pub mod bench;
 mod config;
 mod error;
 mod generate;

@@ -24,7 +24,12 @@ impl Harmonizer {
     ///
     /// # Errors
     /// [`Error::Tampered`] if the checksum differs, [`Error::Model`] for a configuration or tensor that does not fit.
-    pub fn load(name: &str, config: &[u8], weights: &[u8], precision: Precision) -> Result<Harmonizer, Error> {
+    pub fn load(
+        name: &str,
+        config: &[u8],
+        weights: &[u8],
+        precision: Precision,
+    ) -> Result<Harmonizer, Error> {
         let error = |message: String| Error::Model { name: name.to_owned(), message };
         let config: HarmonyConfig =
             serde_json::from_slice(config).map_err(|e| error(format!("model.json: {e}")))?;

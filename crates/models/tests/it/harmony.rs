@@ -9,22 +9,9 @@ use partita_models::harmony::demands::{Cadence, Demands, RANGES};
 use partita_models::harmony::{Cell, Complete, Compute, Error, Harmonizer, HarmonyConfig, VOICES, Written};
 use partita_nn::{Precision, Rng};
 use partita_score::{Note, Ppq, Tick};
-use partita_tokens::chorale::{FEATURES, TOKENS, VOCAB};
 
 fn harmonizer() -> Harmonizer {
-    let config = HarmonyConfig {
-        family: HarmonyConfig::FAMILY.into(),
-        tokens: TOKENS.into(),
-        vocab: VOCAB as usize,
-        features: FEATURES,
-        context: 2600,
-        width: 32,
-        layers: 2,
-        heads: 2,
-        sha256: String::new(),
-        version: None,
-        licence: None,
-    };
+    let config = HarmonyConfig::new(32, 2, 2);
     Harmonizer::random(config, Precision::F32, 3).unwrap()
 }
 
@@ -63,8 +50,7 @@ fn random_request(rng: &mut Rng) -> Complete {
                 // Notes of C major within the narrower ranges, that move little from step to step.
                 let centre = [71, 64, 59, 48][v];
                 let pitch = [centre, centre, centre + [1, 1, 1, 2][v]][rng.below(3) as usize];
-                request.cells[t][v] =
-                    Some(if rng.below(20) == 0 { Cell::Rest } else { Cell::Pitch(pitch) });
+                request.cells[t][v] = Some(if rng.below(20) == 0 { Cell::Rest } else { Cell::Pitch(pitch) });
             }
         }
     }
@@ -170,8 +156,13 @@ fn of_the_candidates_the_likeliest_is_kept() {
 fn a_melody_keeps_its_notes_and_where_they_start_anew() {
     let note = |onset: u32, end: u32, pitch| Note { onset: Tick(onset), end: Tick(end), pitch, velocity: 90 };
     // A gap that is only touch, a repeated note, a rest, all a little beside the grid.
-    let melody =
-        [note(3, 400, 67), note(478, 960, 67), note(961, 1200, 69), note(1920, 2400, 72), note(2400, 2880, 72)];
+    let melody = [
+        note(3, 400, 67),
+        note(478, 960, 67),
+        note(961, 1200, 69),
+        note(1920, 2400, 72),
+        note(2400, 2880, 72),
+    ];
     let mut request = Complete::new(0);
     request.give(0, &melody, Ppq::DEFAULT).unwrap();
     request.end_on(0);
@@ -179,11 +170,13 @@ fn a_melody_keeps_its_notes_and_where_they_start_anew() {
     assert_eq!(request.demands.cadence, Some(Cadence { tonic: 0, steps: 4 }));
     let answer = &harmonizer().complete(&compute(), &request, &mut quietly).unwrap()[0];
     let tracks = &answer.score.tracks;
-    assert_eq!(tracks.iter().map(|track| &*track.name).collect::<Vec<_>>(), ["Soprano", "Alto", "Tenor", "Bass"]);
+    assert_eq!(
+        tracks.iter().map(|track| &*track.name).collect::<Vec<_>>(),
+        ["Soprano", "Alto", "Tenor", "Bass"]
+    );
     let soprano: Vec<(u32, u32, u8)> =
         tracks[0].notes.iter().map(|note| (note.onset.0, note.end.0, note.pitch)).collect();
-    let expected =
-        [(0, 480, 67), (480, 960, 67), (960, 1200, 69), (1920, 2400, 72), (2400, 2880, 72)];
+    let expected = [(0, 480, 67), (480, 960, 67), (960, 1200, 69), (1920, 2400, 72), (2400, 2880, 72)];
     assert_eq!(soprano, expected);
     assert_eq!(answer.score.end(), Tick(2880));
     let bass = tracks[3].notes.last().unwrap();
@@ -214,11 +207,11 @@ fn what_cannot_be_is_refused_before_anything_is_written() {
     let mut request = Complete::new(16);
     request.cells[8][0] = Some(Cell::Pitch(66));
     request.demands.scale = Some(0b1010_1011_0101);
+    assert_eq!(said(&request), "scale and the given notes must leave a pitch, got none in step 8 (soprano)");
     assert_eq!(
-        said(&request),
-        "scale and the given notes must leave a pitch, got none in step 8 (soprano)"
+        said(&Complete { variations: 65, ..Complete::new(4) }),
+        "variations must be in 1..=64, got 65"
     );
-    assert_eq!(said(&Complete { variations: 65, ..Complete::new(4) }), "variations must be in 1..=64, got 65");
     assert_eq!(
         said(&Complete { variations: 32, candidates: 3, ..Complete::new(4) }),
         "candidates must be in 1..=2, got 3"

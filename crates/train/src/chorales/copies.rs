@@ -93,8 +93,9 @@ mod tests {
 
     #[test]
     fn a_copy_is_found_in_another_key_and_its_length_told() {
-        let piece: Vec<[u8; 4]> =
-            (0..64u32).map(|t| [70 + (t * t / 8 % 5) as u8, 64, 57 + (t / 4 % 2) as u8, 50 - (t / 8) as u8]).collect();
+        let piece: Vec<[u8; 4]> = (0..64u32)
+            .map(|t| [70 + (t * t / 8 % 5) as u8, 64, 57 + (t / 4 % 2) as u8, 50 - (t / 8) as u8])
+            .collect();
         let data = chorales(&format!("{piece:?}"));
         let own = data.split(Split::Train)[0].clone();
         let moved = transposed(&own, -3);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use partita_models::harmony::HarmonyConfig;
 use partita_nn::Rng;
+use partita_tokens::chorale::demands::MAX_STEPS;
 use partita_tokens::chorale::{FEATURES, Given, LEFT_OUT, Step, Tracker, VOCAB, VOICES};
 
 use super::data::{Chorale, Chorales, moves, transposed};
@@ -23,8 +24,6 @@ pub const WINDOW: usize = 128;
 pub const STRIDE: usize = 64;
 /// Share of features left out in training.
 const LEFT_OUT_SHARE: f32 = 0.08;
-/// Positions that the network has room for: 650 steps.
-pub const CONTEXT: usize = 2600;
 
 /// The JSB chorales as a network learns from them.
 pub struct ChoraleSource<'a> {
@@ -95,17 +94,9 @@ impl Source for ChoraleSource<'_> {
     fn write_model(&self, folder: &Path, parameters: &Parameters) -> Result<(), checkpoint::Error> {
         let shape = parameters.shape;
         let config = |sha256| HarmonyConfig {
-            family: HarmonyConfig::FAMILY.into(),
-            tokens: partita_tokens::chorale::TOKENS.into(),
-            vocab: shape.vocab,
-            features: shape.features,
-            context: shape.context,
-            width: shape.width,
-            layers: shape.layers,
-            heads: shape.heads,
             sha256,
-            version: None,
-            licence: None,
+            context: shape.context,
+            ..HarmonyConfig::new(shape.width, shape.layers, shape.heads)
         };
         checkpoint::write_model(folder, parameters, config, Float::F16)
     }
@@ -115,11 +106,13 @@ impl Settings {
     /// The settings the measured network was trained with.
     pub fn chorales() -> Settings {
         Settings {
-            steps: 2000,
-            batch_tokens: 4096,
-            weight_decay: 0.5,
-            dropout: 0.3,
-            validate_every: 100,
+            steps: 4000,
+            batch_tokens: 2048,
+            learning_rate: 1.5e-3,
+            warmup: 200,
+            weight_decay: 0.3,
+            dropout: 0.2,
+            validate_every: 250,
             ..Settings::new(Shape::chorale(160, 3, 4))
         }
     }
@@ -130,7 +123,7 @@ impl Shape {
     pub fn chorale(width: usize, layers: usize, heads: usize) -> Shape {
         Shape {
             vocab: VOCAB as usize,
-            context: CONTEXT,
+            context: VOICES * MAX_STEPS,
             styles: 0,
             width,
             layers,
@@ -176,4 +169,107 @@ pub fn windows(chorale: &Chorale, length: usize, stride: usize) -> Vec<Example> 
         first += stride;
     }
     windows
+}
+
+#[cfg(test)]
+mod tests {
+    use partita_tokens::chorale::{BEGIN, Cell, FEATURES_EACH};
+
+    use super::*;
+
+    /// A chorale of `steps` steps that moves, rests and repeats itself.
+    fn chorale(steps: usize) -> Chorale {
+        let cell = |t: usize, v: usize| match (t / 2 * (v + 3) + t / 7) % 9 {
+            0 if v == 2 => Cell::Rest,
+            n => Cell::Pitch((70 - 8 * v + n) as u8),
+        };
+        (0..steps).map(|t| std::array::from_fn(|v| cell(t % 40, v))).collect()
+    }
+
+    #[test]
+    fn a_window_sees_what_the_whole_sees_there() {
+        let chorale = chorale(60);
+        let whole = example(&chorale, &Given::nothing(), 0..60);
+        assert_eq!((whole.length(), whole.inputs[0]), (240, BEGIN));
+        let window = example(&chorale, &Given::nothing(), 13..41);
+        let rows = 13 * 4 * FEATURES_EACH..41 * 4 * FEATURES_EACH;
+        assert_eq!(window.features, whole.features[rows]);
+        assert_eq!(
+            (&window.inputs[..], &window.targets[..]),
+            (&whole.inputs[52..164], &whole.targets[52..164])
+        );
+    }
+
+    #[test]
+    fn nothing_of_the_future_shows_but_what_is_given() {
+        let one = chorale(48);
+        let mut other = one.clone();
+        for step in &mut other[24..] {
+            *step = [Cell::Pitch(79), Cell::Pitch(72), Cell::Rest, Cell::Pitch(40)];
+        }
+        let features = |chorale: &Chorale, given: &Given| example(chorale, given, 0..48).features;
+        let known = 24 * VOICES * FEATURES_EACH;
+        let nothing = Given::nothing();
+        assert_eq!(features(&one, &nothing)[..known], features(&other, &nothing)[..known]);
+        assert_ne!(features(&one, &nothing), features(&other, &nothing));
+        // A given soprano shows before it comes, as far ahead as a bar.
+        let soprano = |chorale: &Chorale| Given {
+            cells: chorale.iter().map(|step| [Some(step[0]), None, None, None]).collect(),
+            end: None,
+        };
+        let (a, b) = (features(&one, &soprano(&one)), features(&other, &soprano(&other)));
+        let differs = |step: usize| {
+            let rows = step * VOICES * FEATURES_EACH..(step + 1) * VOICES * FEATURES_EACH;
+            a[rows.clone()] != b[rows]
+        };
+        assert!(differs(23) && (0..8).all(|step| !differs(step)));
+    }
+
+    #[test]
+    fn every_token_is_measured_once() {
+        for steps in [1, 7, 64, 128, 129, 300] {
+            let chorale = chorale(steps);
+            for (window, stride) in [(128, 64), (16, 16), (650, 650), (20, 7)] {
+                let windows = windows(&chorale, window, stride);
+                let measured: Vec<u32> = windows
+                    .iter()
+                    .flat_map(|w| w.targets.iter().zip(&w.weights).filter(|(_, weight)| **weight > 0.0))
+                    .map(|(target, _)| *target)
+                    .collect();
+                assert_eq!(
+                    measured,
+                    example(&chorale, &Given::nothing(), 0..steps).targets,
+                    "{steps} {window}"
+                );
+                assert!(windows.iter().all(|w| w.length() <= window * VOICES));
+            }
+        }
+    }
+
+    #[test]
+    fn drawn_sequences_stay_within_the_voices_ranges_and_given_cells_have_no_weight() {
+        let text = |name: &str| {
+            let cell = |cell: &Cell| cell.pitch().map_or("-1".to_owned(), |pitch| pitch.to_string());
+            let step = |step: &Step| format!("[{}]", step.iter().map(cell).collect::<Vec<_>>().join(","));
+            let piece = |n: usize| format!("[{}]", chorale(n).iter().map(step).collect::<Vec<_>>().join(","));
+            format!("\"{name}\": [{}, {}]", piece(90), piece(200))
+        };
+        let json = format!("{{{}, {}, {}}}", text("train"), text("valid"), text("test"));
+        let chorales = Chorales::parse(&json).unwrap();
+        let source = ChoraleSource::new(&chorales).unwrap();
+        let (mut given, mut tokens) = (0, 0);
+        for seed in 0..200 {
+            let example = source.draw(&mut Rng::new(seed, 0));
+            assert!(
+                (1..=128 * VOICES).contains(&example.length()) && example.length().is_multiple_of(VOICES)
+            );
+            assert_eq!(example.features.len(), example.length() * FEATURES_EACH);
+            assert!(example.features.iter().all(|row| *row <= LEFT_OUT));
+            tokens += example.length();
+            given += example.weights.iter().filter(|weight| **weight == 0.0).count();
+            assert_eq!(source.draw(&mut Rng::new(seed, 0)), example);
+        }
+        let share = given as f64 / tokens as f64;
+        assert!((0.05..0.3).contains(&share), "{share} of the tokens are given");
+    }
 }

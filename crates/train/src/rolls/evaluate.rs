@@ -74,7 +74,9 @@ pub fn best(folder: &Path) -> Result<Parameters, Error> {
     let expected = Shape::roll(config.shape.width, config.shape.layers, config.shape.heads);
     if config.family != "roll" || config.shape != expected {
         let (family, shape) = (config.family, config.shape);
-        return Err(error(format!("model.json must be of family \"roll\" and {expected:?}, got {family:?} and {shape:?}")));
+        return Err(error(format!(
+            "model.json must be of family \"roll\" and {expected:?}, got {family:?} and {shape:?}"
+        )));
     }
     let tensors = Tensors::from_bytes(read("model.safetensors")?).map_err(|e| error(e.to_string()))?;
     let mut parameters = Parameters::zeros(config.shape);

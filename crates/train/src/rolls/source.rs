@@ -92,8 +92,9 @@ impl Settings {
     /// The settings the table was measured with.
     pub fn rolls() -> Settings {
         Settings {
-            steps: 1500,
-            batch_tokens: 4096,
+            steps: 1000,
+            batch_tokens: 2048,
+            warmup: 100,
             weight_decay: 0.5,
             dropout: 0.2,
             validate_every: 100,

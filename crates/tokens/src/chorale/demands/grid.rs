@@ -45,8 +45,11 @@ pub struct Empty(pub Place);
 impl Grid {
     /// The grid under some of the demands.
     pub fn new(cells: &[[Option<Cell>; VOICES]], demands: &Demands, only: &[Demand]) -> Grid {
-        let mut grid =
-            Grid { sets: vec![ALL; cells.len() * VOICES], bonds: vec![], of: vec![vec![]; cells.len() * VOICES] };
+        let mut grid = Grid {
+            sets: vec![ALL; cells.len() * VOICES],
+            bonds: vec![],
+            of: vec![vec![]; cells.len() * VOICES],
+        };
         let asked = |demand: Demand| only.contains(&demand);
         for (t, step) in cells.iter().enumerate() {
             for (v, cell) in step.iter().enumerate() {
@@ -55,7 +58,8 @@ impl Grid {
             if asked(Demand::Crossing) && !demands.crossing {
                 let mut above: Option<usize> = None;
                 for v in (0..VOICES).filter(|v| sounding(step[*v])) {
-                    if let Some(above) = above.filter(|above| !(step[*above].is_some() && step[v].is_some())) {
+                    if let Some(above) = above.filter(|above| !(step[*above].is_some() && step[v].is_some()))
+                    {
                         grid.bind(t * VOICES + above, t * VOICES + v, Bond::Above);
                     }
                     above = Some(v);
