@@ -7,7 +7,7 @@ use clap::Args;
 use partita_models::harmony::{Cell, Complete, Harmonizer, VOICES};
 use partita_nn::{Precision, Sampling};
 use partita_train::Split;
-use partita_train::chorales::{self, Chorale, Chorales, STRIDE, WINDOW};
+use partita_train::chorales::{self, Chorale, Chorales};
 use partita_train::rolls;
 use serde_json::json;
 
@@ -21,12 +21,6 @@ pub struct Harmony {
     /// Folder with Jsb16thSeparated.json
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Sixteenths that are attended to
-    #[arg(long, default_value_t = WINDOW, value_parser = window)]
-    window: usize,
-    /// By how many the next window starts later
-    #[arg(long, default_value_t = STRIDE, value_parser = window)]
-    stride: usize,
     /// f32, int8 or q4
     #[arg(long, default_value = "f32", value_parser = super::bench::precision)]
     precision: Precision,
@@ -42,11 +36,6 @@ pub struct Rolls {
     data: PathBuf,
 }
 
-fn window(text: &str) -> std::result::Result<usize, String> {
-    let steps = text.parse().ok().filter(|steps| (1..=650).contains(steps));
-    steps.ok_or_else(|| format!("it must be in 1..=650 sixteenths, got {text}"))
-}
-
 fn folder<'a>(session: &'a Session, music: train::Music) -> Result<&'a Path> {
     session.model.as_deref().ok_or_else(|| {
         let message = format!("model must be a folder that partita train {} wrote", music.command());
@@ -55,10 +44,6 @@ fn folder<'a>(session: &'a Session, music: train::Music) -> Result<&'a Path> {
 }
 
 pub fn chorales(options: &Harmony, session: &Session) -> Result<()> {
-    if options.stride > options.window {
-        let message = format!("stride must be in 1..={}, got {}", options.window, options.stride);
-        return Err(Error::usage("stride", message));
-    }
     let mut clock = Clock::start();
     let compute = model::compute()?;
     let harmonizer = model::harmonizer(folder(session, train::Music::Chorales)?, options.precision)?;
@@ -72,8 +57,7 @@ pub fn chorales(options: &Harmony, session: &Session) -> Result<()> {
     let mut rows = Vec::new();
     for split in [Split::Validation, Split::Test] {
         session.remark(&format!("likelihood of the {} split", split.name()));
-        let window = (options.window, options.stride);
-        let row = chorales::table_c(&data, &harmonizer, &compute, split, window)?;
+        let row = chorales::table_c(&data, &harmonizer, &compute, split)?;
         let floor = chorales::floor(&data, split);
         line(
             &format!("Table C, {}", row.split),
@@ -122,8 +106,6 @@ pub fn chorales(options: &Harmony, session: &Session) -> Result<()> {
     }
     let object = json!({
         "split_hash": data.split_hash,
-        "window_steps": options.window,
-        "stride_steps": options.stride,
         "precision": options.precision.name(),
         "table_c": rows,
         "copies": found,

@@ -1,6 +1,5 @@
 //! What a checkpoint for chorales says of itself (`model.json`).
 
-use partita_tokens::chorale::demands::MAX_STEPS;
 use partita_tokens::chorale::{FEATURES, TOKENS, VOCAB, VOICES};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +14,7 @@ pub struct HarmonyConfig {
     pub vocab: usize,
     /// Rows of the table of features.
     pub features: usize,
-    /// Longest sequence in tokens.
+    /// Tokens that are attended to at once, in whole steps, and so in either half.
     pub context: usize,
     pub width: usize,
     pub layers: usize,
@@ -32,6 +31,8 @@ pub struct HarmonyConfig {
 
 impl HarmonyConfig {
     pub const FAMILY: &str = "chorale";
+    /// Steps that our networks learn to attend to: eight bars.
+    pub const WINDOW: usize = 128;
 
     /// A network of these sizes without weights.
     pub fn new(width: usize, layers: usize, heads: usize) -> HarmonyConfig {
@@ -40,7 +41,7 @@ impl HarmonyConfig {
             tokens: TOKENS.into(),
             vocab: VOCAB as usize,
             features: FEATURES,
-            context: VOICES * MAX_STEPS,
+            context: VOICES * HarmonyConfig::WINDOW,
             width,
             layers,
             heads,

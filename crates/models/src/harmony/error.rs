@@ -25,6 +25,7 @@ impl Error {
         Error::Range { field, allowed: allowed.to_string(), got: got.to_string() }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "errors are passed as they come")]
     pub(super) fn model(message: impl ToString) -> Error {
         Error::Model { name: super::HarmonyConfig::FAMILY.into(), message: message.to_string() }
     }

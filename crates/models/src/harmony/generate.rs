@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use partita_nn::{Decoder, Input, Rng, Sampler, SequenceId, log_probability};
 use partita_score::Score;
 use partita_tokens::chorale::demands::Choices;
-use partita_tokens::chorale::{Cell, Given, LOWEST, Step, Tracker, VOCAB, VOICES};
+use partita_tokens::chorale::{Cell, FEATURES_EACH, Given, LOWEST, Step, Tracker, VOCAB, VOICES};
 
 use super::{Complete, Error, Harmonizer, score};
 use crate::drums::Compute;
@@ -41,6 +41,8 @@ struct Sequence {
     rng: Rng,
     nats: f64,
     written: usize,
+    /// The tokens that the network remembers, and their features.
+    tokens: Vec<u32>,
     features: Vec<u32>,
 }
 
@@ -85,7 +87,7 @@ impl Harmonizer {
             if live.is_empty() {
                 break;
             }
-            step(&mut decoder, &mut live)?;
+            step(&mut decoder, &mut live, self.config.context)?;
             cells += live.len();
             if watch(Written { cells, of }).is_break() {
                 return Err(Error::Cancelled);
@@ -120,19 +122,23 @@ fn begin(decoder: &mut Decoder, index: usize, request: &Complete) -> Result<Vec<
             rng: Rng::new(request.seed, stream as u64),
             nats: 0.0,
             written: 0,
+            tokens: vec![],
             features: vec![],
         })
         .collect())
 }
 
-/// Writes the next cell of each.
-fn step(decoder: &mut Decoder, live: &mut [&mut Sequence]) -> Result<(), Error> {
+/// Writes the next cell of each. `context`: the tokens that the network attends to, at most.
+fn step(decoder: &mut Decoder, live: &mut [&mut Sequence], context: usize) -> Result<(), Error> {
     for sequence in live.iter_mut() {
-        sequence.features.clear();
+        if sequence.tokens.len() == context {
+            sequence.forget(decoder)?;
+        }
+        sequence.tokens.push(sequence.tracker.last_token());
         sequence.tracker.features(&sequence.given, &mut sequence.features);
     }
     let inputs: Vec<(SequenceId, Input)> =
-        live.iter().map(|s| (s.id, Input { token: s.tracker.last_token(), features: &s.features })).collect();
+        live.iter().map(|s| (s.id, s.inputs().next_back().expect("it has just got one"))).collect();
     decoder.advance(&inputs).map_err(Error::model)?;
     for sequence in live.iter_mut() {
         let logits = decoder.last_logits(sequence.id).map_err(Error::model)?;
@@ -143,6 +149,21 @@ fn step(decoder: &mut Decoder, live: &mut [&mut Sequence]) -> Result<(), Error> 
 }
 
 impl Sequence {
+    /// What the network remembers.
+    fn inputs(&self) -> impl DoubleEndedIterator<Item = Input<'_>> {
+        let features = self.features.chunks_exact(FEATURES_EACH);
+        self.tokens.iter().zip(features).map(|(token, features)| Input { token: *token, features })
+    }
+
+    /// Forgets the older half: the network learned to attend no further than its context.
+    fn forget(&mut self, decoder: &mut Decoder) -> Result<(), Error> {
+        let old = self.tokens.len() / 2;
+        self.tokens.drain(..old);
+        self.features.drain(..old * FEATURES_EACH);
+        decoder.truncate(self.id, 0).map_err(Error::model)?;
+        decoder.prefill(self.id, &self.inputs().collect::<Vec<_>>()).map_err(Error::model)
+    }
+
     /// Writes the cell that is given, or one that the demands leave.
     fn write(&mut self, logits: &[f32]) -> Result<(), Error> {
         let (t, v) = (self.tracker.step(), self.tracker.voice());

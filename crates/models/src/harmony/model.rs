@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use partita_nn::{Decoder, Gpt, GptConfig, Input, KvPrecision, Precision, Tensors, log_probability};
-use partita_tokens::chorale::{FEATURES, FEATURES_EACH, TOKENS, VOCAB};
+use partita_tokens::chorale::{FEATURES, FEATURES_EACH, TOKENS, VOCAB, VOICES};
 use sha2::{Digest, Sha256};
 
 use super::{Error, HarmonyConfig};
@@ -95,6 +95,9 @@ fn sizes(config: &HarmonyConfig) -> Result<GptConfig, String> {
             "tokens must be {TOKENS:?} with {VOCAB} ids and {FEATURES} features, got {tokens:?} with {vocab} and \
              {features}"
         ));
+    }
+    if config.context == 0 || !config.context.is_multiple_of(2 * VOICES) {
+        return Err(format!("context must be a multiple of {}, got {}", 2 * VOICES, config.context));
     }
     Ok(GptConfig {
         rotary: true,

@@ -2,7 +2,7 @@
 //! tokens of a step counted, silence too, no padding.
 
 use partita_models::harmony::{Compute, Error, Harmonizer};
-use partita_tokens::chorale::VOICES;
+use partita_tokens::chorale::{Given, VOICES};
 use serde::Serialize;
 
 use super::data::Chorales;
@@ -21,9 +21,8 @@ pub struct TableC {
     pub voices: [f64; VOICES],
 }
 
-/// Measures `harmonizer` on `split`, nothing given. It attends to the tokens of at most `window` steps, of at least
-/// `window - stride` before what is measured where there are as many; its features know the chorale from its
-/// beginning.
+/// Measures `harmonizer` on `split`, nothing given. It attends to the tokens of its context alone, of which at least
+/// half come before what is measured where there are as many; its features know the chorale from its beginning.
 ///
 /// # Errors
 /// What the model says.
@@ -32,10 +31,11 @@ pub fn table_c(
     harmonizer: &Harmonizer,
     compute: &Compute,
     split: Split,
-    (window, stride): (usize, usize),
 ) -> Result<TableC, Error> {
     let (mut sums, mut tokens) = ([0.0; VOICES], 0);
-    for example in chorales.split(split).iter().flat_map(|chorale| windows(chorale, window, stride)) {
+    let steps = harmonizer.config.context / VOICES;
+    let windows = |chorale| windows(chorale, &Given::nothing(), steps);
+    for example in chorales.split(split).iter().flat_map(windows) {
         let nats = harmonizer.nats(compute, &example.inputs, &example.features, &example.targets)?;
         for (i, nats) in nats.iter().enumerate().filter(|(i, _)| example.weights[*i] > 0.0) {
             sums[i % VOICES] += nats;

@@ -11,4 +11,4 @@ pub use copies::{Copies, copies};
 pub use data::{Chorale, Chorales, Error};
 pub use evaluate::{TableC, table_c};
 pub use floor::{Floor, floor};
-pub use source::{ChoraleSource, STRIDE, WINDOW, example, windows};
+pub use source::{ChoraleSource, example, windows};

@@ -18,10 +18,7 @@ use crate::run::{Error, Settings};
 use crate::source::Source;
 
 /// Steps of a training sequence.
-const CROPS: RangeInclusive<usize> = 32..=128;
-/// Steps of a validation window, and by how many the next one starts later.
-pub const WINDOW: usize = 128;
-pub const STRIDE: usize = 64;
+const CROPS: RangeInclusive<usize> = 32..=HarmonyConfig::WINDOW;
 /// Share of features left out in training.
 const LEFT_OUT_SHARE: f32 = 0.08;
 
@@ -79,7 +76,10 @@ impl Source for ChoraleSource<'_> {
 
     fn validation(&self) -> Vec<Example> {
         let chorales = self.chorales.split(Split::Validation);
-        chorales.iter().flat_map(|chorale| windows(chorale, WINDOW, STRIDE)).collect()
+        chorales
+            .iter()
+            .flat_map(|chorale| windows(chorale, &Given::nothing(), HarmonyConfig::WINDOW))
+            .collect()
     }
 
     fn validation_tokens(&self) -> usize {
@@ -93,11 +93,8 @@ impl Source for ChoraleSource<'_> {
 
     fn write_model(&self, folder: &Path, parameters: &Parameters) -> Result<(), checkpoint::Error> {
         let shape = parameters.shape;
-        let config = |sha256| HarmonyConfig {
-            sha256,
-            context: shape.context,
-            ..HarmonyConfig::new(shape.width, shape.layers, shape.heads)
-        };
+        let config =
+            |sha256| HarmonyConfig { sha256, ..HarmonyConfig::new(shape.width, shape.layers, shape.heads) };
         checkpoint::write_model(folder, parameters, config, Float::F16)
     }
 }
@@ -155,18 +152,18 @@ pub fn example(chorale: &[Step], given: &Given, steps: Range<usize>) -> Example 
     example
 }
 
-/// Windows of at most `length` steps that start every `stride` steps and in which each token has weight once: where
-/// it has most tokens before it.
-pub fn windows(chorale: &Chorale, length: usize, stride: usize) -> Vec<Example> {
+/// Windows of at most `length` steps, an even number, in which each token has weight once: all but the first begin half
+/// a window before what they measure, as a network that writes forgets the older half when its memory is full.
+pub fn windows(chorale: &Chorale, given: &Given, length: usize) -> Vec<Example> {
     let mut windows = Vec::new();
     let (mut first, mut measured) = (0, 0);
     while measured < chorale.len() {
         let last = (first + length).min(chorale.len());
-        let mut window = example(chorale, &Given::nothing(), first..last);
+        let mut window = example(chorale, given, first..last);
         window.weights[..(measured - first) * VOICES].fill(0.0);
         windows.push(window);
         measured = last;
-        first += stride;
+        first += length / 2;
     }
     windows
 }
@@ -229,8 +226,8 @@ mod tests {
     fn every_token_is_measured_once() {
         for steps in [1, 7, 64, 128, 129, 300] {
             let chorale = chorale(steps);
-            for (window, stride) in [(128, 64), (16, 16), (650, 650), (20, 7)] {
-                let windows = windows(&chorale, window, stride);
+            for window in [128, 16, 650, 2] {
+                let windows = windows(&chorale, &Given::nothing(), window);
                 let measured: Vec<u32> = windows
                     .iter()
                     .flat_map(|w| w.targets.iter().zip(&w.weights).filter(|(_, weight)| **weight > 0.0))

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use partita_kernels::Pool;
-use partita_models::harmony::{Compute, Harmonizer};
-use partita_nn::Precision;
-use partita_train::chorales::{ChoraleSource, Chorales, STRIDE, WINDOW, copies, floor, table_c};
+use partita_models::harmony::{Complete, Compute, Harmonizer, HarmonyConfig};
+use partita_nn::{Precision, Sampling};
+use partita_tokens::chorale::Given;
+use partita_train::chorales::{ChoraleSource, Chorales, copies, floor, table_c, windows};
 use partita_train::rolls::{RollSource, Rolls, best, table_a};
 use partita_train::{Settings, Shape, Source, Split, train};
 
@@ -20,7 +21,11 @@ const STORED_TOLERANCE: f64 = 2e-3;
 fn pieces(from: u32, count: u32) -> String {
     let step = |piece: u32, t: u32| {
         let walk = [0, 2, 4, 5, 7, 5, 4, 2][(t / 4 % 8) as usize] + piece % 5;
-        if piece % 3 == 2 && t < 2 { "[-1,-1,-1,-1]".into() } else { format!("[{},{},{},{}]", 66 + walk, 62 + walk, 57 + walk, 45 + walk) }
+        if piece % 3 == 2 && t < 2 {
+            "[-1,-1,-1,-1]".into()
+        } else {
+            format!("[{},{},{},{}]", 66 + walk, 62 + walk, 57 + walk, 45 + walk)
+        }
     };
     let piece = |piece: u32| {
         let steps: Vec<String> = (0..80 + piece % 7).map(|t| step(piece, t)).collect();
@@ -35,7 +40,14 @@ fn json() -> String {
 }
 
 fn settings(shape: Shape) -> Settings {
-    Settings { steps: 60, batch_tokens: 600, warmup: 10, dropout: 0.05, validate_every: 30, ..Settings::new(shape) }
+    Settings {
+        steps: 60,
+        batch_tokens: 600,
+        warmup: 10,
+        dropout: 0.05,
+        validate_every: 30,
+        ..Settings::new(shape)
+    }
 }
 
 /// Trains and returns the last validation, which must be the best.
@@ -57,8 +69,11 @@ fn table_c_of_a_written_model_is_what_training_measured() {
     let (config, weights) = (read("model.json"), read("model.safetensors"));
     let harmonizer = Harmonizer::load("small", &config, &weights, Precision::F32).unwrap();
     let compute = Compute { pool: Arc::new(Pool::new(1).unwrap()), path: path() };
-    let row = table_c(&chorales, &harmonizer, &compute, Split::Validation, (WINDOW, STRIDE)).unwrap();
-    assert_eq!(row.tokens, chorales.split(Split::Validation).iter().map(|chorale| 4 * chorale.len()).sum());
+    let row = table_c(&chorales, &harmonizer, &compute, Split::Validation).unwrap();
+    assert_eq!(
+        row.tokens,
+        chorales.split(Split::Validation).iter().map(|chorale| 4 * chorale.len()).sum::<usize>()
+    );
     assert!((row.nats - validated).abs() < STORED_TOLERANCE, "{} {validated}", row.nats);
     assert!((row.voices.iter().sum::<f64>() / 4.0 - row.nats).abs() < 1e-9);
     let floor = floor(&chorales, Split::Validation);
@@ -88,7 +103,7 @@ fn table_a_of_a_written_model_is_what_training_measured() {
     let source = RollSource::new(&rolls).unwrap();
     let validated = run(&source, Shape::roll(32, 1, 2), folder.path());
     let row = table_a(&rolls, &best(folder.path()).unwrap(), Split::Validation, 2, path());
-    assert_eq!(row.frames, rolls.split(Split::Validation).iter().map(Vec::len).sum());
+    assert_eq!(row.frames, rolls.split(Split::Validation).iter().map(Vec::len).sum::<usize>());
     assert!((row.nats - validated).abs() < 5.0 * STORED_TOLERANCE, "{} {validated}", row.nats);
 }
 
@@ -102,11 +117,30 @@ fn data_of_another_form_is_refused_by_name() {
     assert!(said(r#"{"train": [], "valid": []}"#).ends_with("it must have a split test"));
     let high = said(r#"{"train": [[[95, 60, 50, 40]]], "valid": [], "test": []}"#);
     assert!(high.ends_with("pitches must be -1 or in 30..=90, got 95"), "{high}");
-    assert!(said("[1, 2").contains("EOF"));
+    assert!(said(r#"{"train": [["#).contains("EOF"));
     let empty = Chorales::load(&folder.path().join("none")).unwrap_err().to_string();
     assert!(empty.starts_with("data must be a folder with Jsb16thSeparated.json"), "{empty}");
     let file = folder.path().join("rolls.json");
     std::fs::write(&file, r#"{"train": [[[60, 59]]], "valid": [], "test": []}"#).unwrap();
     let error = Rolls::load(&file).unwrap_err().to_string();
     assert!(error.ends_with("frames must be ascending pitches in 21..=108, got [60, 59]"), "{error}");
+}
+
+#[test]
+fn what_is_written_is_as_likely_as_it_is_measured_to_be() {
+    let config = HarmonyConfig { context: 64, ..HarmonyConfig::new(32, 2, 2) };
+    let harmonizer = Harmonizer::random(config, Precision::F32, 8).unwrap();
+    let compute = Compute { pool: Arc::new(Pool::new(1).unwrap()), path: path() };
+    // Longer than the network's memory, so that it has to forget.
+    let steps = 45;
+    let mut request = Complete { sampling: Sampling::default(), ..Complete::new(steps) };
+    request.demands.crossing = true;
+    let answer = &harmonizer.complete(&compute, &request, &mut |_| ControlFlow::Continue(())).unwrap()[0];
+    let given = Given { cells: vec![], end: Some(steps) };
+    let mut nats = 0.0;
+    for window in windows(&answer.steps, &given, 64 / 4) {
+        let all = harmonizer.nats(&compute, &window.inputs, &window.features, &window.targets).unwrap();
+        nats += all.iter().zip(&window.weights).map(|(nats, weight)| nats * f64::from(*weight)).sum::<f64>();
+    }
+    assert!((nats - answer.nats).abs() < 1e-9, "{nats} {}", answer.nats);
 }
