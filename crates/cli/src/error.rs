@@ -155,6 +155,21 @@ impl From<partita_models::melody::Error> for Error {
     }
 }
 
+impl From<partita_models::harmony::Error> for Error {
+    fn from(error: partita_models::harmony::Error) -> Error {
+        use partita_models::harmony::Error as Harmony;
+        match &error {
+            Harmony::Range { field, .. } => Error::usage(field, &error),
+            Harmony::Demands(_) | Harmony::TwoNotes { .. } => {
+                Error { kind: Kind::Usage, ..Error::failed(&error) }
+            }
+            Harmony::Tampered { .. } | Harmony::Model { .. } => Error::new(Kind::Failed, "model", &error),
+            Harmony::Cancelled if crate::cancel::requested() => Error::interrupted(),
+            Harmony::Cancelled => Error { kind: Kind::Cancelled, ..Error::failed(&error) },
+        }
+    }
+}
+
 impl From<partita_audio::Error> for Error {
     fn from(error: partita_audio::Error) -> Error {
         use partita_audio::Error as Audio;

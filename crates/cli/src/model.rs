@@ -1,9 +1,10 @@
-//! The drummer's weights and styles: inside the program, or in a folder.
+//! The drummer's weights and styles, inside the program or in a folder, and those of other models in folders.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use partita_models::drums::{Drummer, Style};
+use partita_models::harmony::Harmonizer;
 use partita_models::melody::Writer;
 use partita_models::stage::Compute;
 use partita_nn::Precision;
@@ -64,7 +65,16 @@ pub fn load(folder: &Path, precision: Precision) -> Result<Drummer> {
     Ok(Drummer::load(&folder.display().to_string(), &config, &weights, precision)?)
 }
 
-/// `model.json` and `model.safetensors` of a folder.
+/// The harmonizer in `folder`.
+///
+/// # Errors
+/// As [`drummer`].
+pub fn harmonizer(folder: &Path, precision: Precision) -> Result<Harmonizer> {
+    let (config, weights) = read(folder)?;
+    Ok(Harmonizer::load(&folder.display().to_string(), &config, &weights, precision)?)
+}
+
+/// What `folder` holds: `model.json` and `model.safetensors`.
 fn read(folder: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
     let read = |name: &str| {
         let path = folder.join(name);

@@ -5,6 +5,7 @@
 
 pub mod drums;
 pub mod event_rnn;
+pub mod harmony;
 pub mod latent;
 pub mod melody;
 pub mod music_vae;

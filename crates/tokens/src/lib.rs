@@ -3,10 +3,11 @@
 //! Tokens know nothing of networks: a grammar answers which token may follow, and every demand a user
 //! makes (bars, metre, kit, range) is part of that answer.
 //!
-//! [`drums`] is the drummer's own format. [`melody`], [`drum_steps`], [`trio`] and [`groove`] are those of Magenta's
+//! [`drums`] is the drummer's own format and [`chorale`] that of four-part chorales. [`melody`], [`drum_steps`], [`trio`] and [`groove`] are those of Magenta's
 //! models: they turn a [`partita_score::NoteSequence`] into exactly what the original code does, and back.
 #![forbid(unsafe_code)]
 
+pub mod chorale;
 pub mod chords;
 pub mod drum_steps;
 pub mod drums;

@@ -6,12 +6,14 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod chorales;
 pub mod drums;
 pub mod evaluate;
 pub mod examples;
 mod gpt;
 pub mod groove;
 mod parameters;
+pub mod rolls;
 mod run;
 pub mod songs;
 mod source;

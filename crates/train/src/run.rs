@@ -88,8 +88,6 @@ pub enum Error {
 
 /// Sequences a thread takes at a time, in tokens: large enough for fast products, small enough for the caches.
 const SHARD_TOKENS: usize = 1024;
-/// Validation windows measured during training; the whole split is measured afterwards.
-const VALIDATION_TOKENS: usize = 60_000;
 
 /// Trains, or goes on training what `folder` holds, until `settings.steps` or until `report` breaks; the
 /// checkpoint in the folder is then that of the last validation.
@@ -114,7 +112,7 @@ pub fn train(
         Some(state) => state,
         None => State::new(settings, source.split_hash()),
     };
-    let validation = thin_out(source.validation());
+    let validation = thin_out(source.validation(), source.validation_tokens());
     let mut workers: Vec<Worker> = (0..threads).map(|_| Worker::new(&state.parameters, path)).collect();
     let (mut nats, mut weight) = (0.0, 0.0);
     while state.step < settings.steps {
@@ -206,7 +204,7 @@ fn draw_batch(source: &dyn Source, settings: Settings, step: u32) -> Vec<Example
 }
 
 /// Cuts `examples` where `SHARD_TOKENS` are full.
-fn shards(examples: &[Example]) -> Vec<&[Example]> {
+pub(crate) fn shards(examples: &[Example]) -> Vec<&[Example]> {
     let mut shards = Vec::new();
     let (mut start, mut tokens) = (0, 0);
     for (i, example) in examples.iter().enumerate() {
@@ -307,10 +305,10 @@ fn learning_rate(settings: &Settings, step: u32) -> f32 {
     settings.learning_rate * (0.05 + 0.475 * (1.0 + (std::f32::consts::PI * through).cos()))
 }
 
-/// Every k-th example, so that about [`VALIDATION_TOKENS`] remain.
-fn thin_out(examples: Vec<Example>) -> Vec<Example> {
+/// Every k-th example, so that about `most` tokens remain.
+fn thin_out(examples: Vec<Example>, most: usize) -> Vec<Example> {
     let tokens: usize = examples.iter().map(Example::length).sum();
-    examples.into_iter().step_by(tokens.div_ceil(VALIDATION_TOKENS).max(1)).collect()
+    examples.into_iter().step_by(tokens.div_ceil(most).max(1)).collect()
 }
 
 fn nats_per_unit(

@@ -19,6 +19,12 @@ pub trait Source: Sync {
     /// Sequences that cover the validation split once, as it is.
     fn validation(&self) -> Vec<Example>;
 
+    /// Tokens to validate on during training, about; of more, every k-th sequence is taken. The whole split is measured
+    /// afterwards.
+    fn validation_tokens(&self) -> usize {
+        60_000
+    }
+
     /// Units that count in the loss of an example (hits, notes): a validation loss is told in nats a unit.
     fn units(&self, example: &Example) -> usize;
 

@@ -6,6 +6,8 @@ mod share;
 use std::sync::Arc;
 
 use clap::Subcommand;
+use partita_models::harmony::bench::chorale;
+use partita_models::harmony::{Harmonizer, HarmonyConfig};
 use partita_models::melody::Request;
 use partita_models::music_vae::bench::{VaeBench, vae};
 use partita_models::musicgen::bench::{AudioBench, audio};
@@ -126,6 +128,21 @@ pub enum Command {
         bars: u32,
         /// Runs; the median counts
         #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        runs: u16,
+    },
+    /// Four voices from nothing, with random weights or those of --model
+    Chorale {
+        /// Common bars, 1..=40
+        #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=40))]
+        bars: u8,
+        /// Chorales written together
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+        variations: u8,
+        /// f32, int8 or q4
+        #[arg(long, default_value = "int8", value_parser = precision)]
+        precision: Precision,
+        /// Runs; the median counts
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
         runs: u16,
     },
     /// Drum requests at once in shared steps, against one after another
@@ -260,6 +277,25 @@ pub fn run(command: &Command, session: &Session) -> Result<()> {
                 report.parameters,
                 path.name(),
                 report.ms_per_step,
+            );
+            session.answer(&json!(report), &text, false)
+        }
+        Command::Chorale { bars, variations, precision, runs } => {
+            let harmonizer = match &session.model {
+                Some(folder) => model::harmonizer(folder, precision)?,
+                None => Harmonizer::random(HarmonyConfig::new(160, 3, 4), precision, 1)?,
+            };
+            let compute = model::compute()?;
+            let (bars, variations) = (usize::from(bars), usize::from(variations));
+            let report = chorale(&harmonizer, &compute, bars, variations, runs.into())?;
+            let text = format!(
+                "{:.0} times real time: {:.0} ms for {variations} x {bars} bars at 120 bpm\n                 {:.0} tokens/s ({} parameters, {} weights, {} kernels, {threads} threads)\n",
+                report.real_time,
+                report.ms,
+                report.tokens_per_s,
+                report.parameters,
+                precision.name(),
+                report.kernels,
             );
             session.answer(&json!(report), &text, false)
         }

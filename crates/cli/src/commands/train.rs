@@ -1,18 +1,16 @@
 //! `train drums`: weights of one's own, from scratch or from where a run stopped.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use partita_score::picture::Line;
-use partita_train::{DrumSource, Groove, Point, Settings, Shape, checkpoint};
+use partita_train::{DrumSource, Groove, Settings, Shape};
 use serde_json::json;
 
 use crate::error::{Error, Kind, Result};
+use crate::options;
 use crate::report::CommandLine;
 use crate::session::{Clock, Session};
-use crate::training::{self, CURVE};
-use crate::{cancel, model, options};
+use crate::training::{self, CURVE, Run};
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -62,37 +60,6 @@ pub struct Options {
 
 impl Options {
     fn settings(&self, styles: usize) -> Result<Settings> {
-        let sizes = [
-            ("width", self.width, 16..=2048),
-            ("layers", self.layers, 1..=48),
-            ("heads", self.heads, 1..=64),
-            ("context", self.context, 256..=8192),
-            ("batch-tokens", self.batch_tokens, 256..=1 << 20),
-        ];
-        for (field, got, range) in sizes {
-            if !range.contains(&got) {
-                let message = format!("{field} must be in {}..={}, got {got}", range.start(), range.end());
-                return Err(Error::usage(field, message));
-            }
-        }
-        if !self.width.is_multiple_of(16) || !self.width.is_multiple_of(self.heads) {
-            let (width, heads) = (self.width, self.heads);
-            return Err(Error::usage(
-                "width",
-                format!("width must be a multiple of 16 and of heads ({heads}), got {width}"),
-            ));
-        }
-        let numbers = [
-            ("learning-rate", self.learning_rate, 1e-7..=1.0),
-            ("weight-decay", self.weight_decay, 0.0..=10.0),
-            ("dropout", self.dropout, 0.0..=0.9),
-        ];
-        for (field, got, range) in numbers {
-            if !range.contains(&got) {
-                let message = format!("{field} must be in [{}, {}], got {got}", range.start(), range.end());
-                return Err(Error::usage(field, message));
-            }
-        }
         let shape = Shape {
             vocab: partita_tokens::drums::VOCAB as usize,
             context: self.context,
@@ -103,7 +70,7 @@ impl Options {
             rotary: false,
             features: 0,
         };
-        Ok(Settings {
+        let settings = Settings {
             shape,
             steps: self.steps,
             batch_tokens: self.batch_tokens,
@@ -114,7 +81,9 @@ impl Options {
             clip: 1.0,
             seed: self.seed,
             validate_every: self.validate_every,
-        })
+        };
+        training::check(&settings)?;
+        Ok(settings)
     }
 
     fn command(&self) -> CommandLine {
@@ -150,8 +119,6 @@ pub fn data(folder: &Path) -> Result<Groove> {
 
 pub fn run(options: &Options, session: &Session) -> Result<()> {
     let mut clock = Clock::start();
-    let path = model::kernels()?;
-    let threads = partita_kernels::Pool::from_env()?.threads();
     // The settings are told to be wrong before a thousand files are read.
     options.settings(0)?;
     let groove = data(&options.data)?;
@@ -159,40 +126,10 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let settings = options.settings(groove.styles.len())?;
     let fail = |error: partita_train::Error| Error::new(Kind::Failed, "out", error);
     let source = DrumSource::new(&groove, settings.shape.context).map_err(fail)?;
-    let earlier = checkpoint::load(&options.out).map_err(|error| fail(error.into()))?;
-    if options.resume && earlier.is_none() {
-        return Err(training::nothing_to_resume(&options.out));
-    }
-    let mut points: Vec<Point> = earlier.map_or(Vec::new(), |state| state.points);
-    let first = points.last().map_or(0, |point| point.step);
-    let bar = training::bar(session, first, settings.steps)?;
-    let mut problem = None;
-    let trained = partita_train::train(&source, settings, &options.out, threads, path, |step| {
-        if let Some(point) = step.validated {
-            points.push(point);
-            let Point { step, train, validation } = point;
-            let line = format!("step {step}: {train:.4} nats a token, validation {validation:.4} nats a hit");
-            training::log(session, &bar, &line);
-            problem = draw(&options.out, &points).err();
-        }
-        let last =
-            points.last().map_or(String::new(), |p| format!(", validation {:.3} nats a hit", p.validation));
-        bar.set_message(format!("{:.3} nats a token{last}, {:.0} tokens/s", step.nats, step.tokens_per_s));
-        bar.set_position(u64::from(step.step));
-        if problem.is_some() { ControlFlow::Break(()) } else { cancel::flow() }
-    });
-    bar.finish_and_clear();
-    let state = trained.map_err(fail)?;
-    if let Some(problem) = problem {
-        return Err(problem);
-    }
     let command = options.command();
-    if cancel::requested() && state.step < settings.steps {
-        let saved = points.last().map(|point| point.step);
-        return Err(training::interrupted(state.step, saved, &command));
-    }
+    let run = Run { source: &source, settings, out: &options.out, resume: options.resume, unit: "hit" };
+    let (state, points) = training::follow(session, &run, &command)?;
     clock.lap("train");
-    draw(&options.out, &points)?;
     let last = points.last().copied();
     let object = json!({
         "command": command.to_string(),
@@ -215,17 +152,4 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         state.step
     );
     session.answer(&object, if session.quiet { "" } else { &text }, false)
-}
-
-/// Draws the loss so far.
-fn draw(folder: &Path, points: &[Point]) -> Result<()> {
-    let line = |name: &str, value: fn(&Point) -> f64| Line {
-        name: name.into(),
-        points: points.iter().map(|point| (f64::from(point.step), value(point))).collect(),
-    };
-    let lines = vec![
-        line("training, nats a token", |point| point.train),
-        line("validation, nats a hit", |point| point.validation),
-    ];
-    training::draw(folder, lines)
 }

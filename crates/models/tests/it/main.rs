@@ -2,6 +2,7 @@
 
 mod clips;
 mod event_rnn;
+mod harmony;
 mod live;
 mod melody;
 mod music_vae;

@@ -1,5 +1,6 @@
 //! Training on six real performances: it learns, resumes, and agrees with the network that plays.
 
+mod harmony;
 mod vae;
 
 use std::ops::ControlFlow;
