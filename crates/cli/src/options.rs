@@ -84,7 +84,7 @@ fn profile(text: &str) -> Result<Profile, Invalid> {
     Ok(Profile {
         name: text.to_owned(),
         temperature: found.temperature.unwrap_or(1.0),
-        top_k: found.top_k.unwrap_or(0) as usize,
+        top_k: found.top_k.unwrap_or(0),
         top_p: found.top_p.unwrap_or(1.0),
     })
 }

@@ -11,7 +11,7 @@ use partita_train::chorales::{self, Chorale, Chorales};
 use partita_train::rolls;
 use serde_json::json;
 
-use super::train_chorales as train;
+use super::train_decoder as train;
 use crate::error::{Error, Result};
 use crate::session::{Clock, Session};
 use crate::{cancel, model};
@@ -36,7 +36,7 @@ pub struct Rolls {
     data: PathBuf,
 }
 
-fn folder<'a>(session: &'a Session, music: train::Music) -> Result<&'a Path> {
+fn folder(session: &Session, music: train::Music) -> Result<&Path> {
     session.model.as_deref().ok_or_else(|| {
         let message = format!("model must be a folder that partita train {} wrote", music.command());
         Error::usage("model", message)

@@ -12,6 +12,7 @@ mod drumify;
 mod encode;
 mod eval;
 mod eval_chorales;
+mod eval_melody;
 mod eval_vae;
 mod generate;
 mod groove_transfer;
@@ -32,7 +33,7 @@ mod styles;
 mod tasks;
 mod top;
 mod train;
-mod train_chorales;
+mod train_decoder;
 mod train_vae;
 mod vary;
 mod worker;
@@ -41,7 +42,7 @@ use clap::{Parser, Subcommand};
 
 pub use models::place::Place;
 
-use self::train_chorales::Music;
+use self::train_decoder::Music;
 use self::train_vae::Vae;
 use crate::error::Result;
 use crate::session::Session;
@@ -153,9 +154,11 @@ enum Train {
     /// A drummer, on the Groove MIDI Dataset or a folder in its form
     Drums(train::Options),
     /// Four-part harmony, on Bach's chorales
-    Chorales(train_chorales::Options),
+    Chorales(train_decoder::Options),
+    /// A writer of lead sheets, on OpenEWLD and the OpenScore Lieder
+    Melody(train_decoder::Options),
     /// Piano rolls as published tables measure them, on a file of bench/piano_rolls.py
-    Rolls(train_chorales::Options),
+    Rolls(train_decoder::Options),
     /// An autoencoder of two-bar melodies, on OpenEWLD, the OpenScore Lieder and Bach's chorales
     MelodyVae(train_vae::Options),
     /// An autoencoder of two-bar drum loops, on the Groove MIDI Dataset
@@ -172,6 +175,8 @@ enum Eval {
     Drums(eval::Options),
     /// Four-part harmony: nats a token of Bach's chorales (Table C of Music Transformer)
     Chorales(eval_chorales::Harmony),
+    /// A writer of lead sheets, on songs it never saw
+    Melody(eval_melody::Options),
     /// Piano rolls: joint nats a frame (Table A, Boulanger-Lewandowski et al. 2012)
     Rolls(eval_chorales::Rolls),
     /// An autoencoder of two-bar melodies
@@ -212,14 +217,16 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Styles(command) => styles::run(&command, session),
         Command::Models(command) => models::run(&command, session),
         Command::Train(Train::Drums(options)) => train::run(&options, session),
-        Command::Train(Train::Chorales(options)) => train_chorales::run(Music::Chorales, &options, session),
-        Command::Train(Train::Rolls(options)) => train_chorales::run(Music::Rolls, &options, session),
+        Command::Train(Train::Melody(options)) => train_decoder::run(Music::Melody, &options, session),
+        Command::Train(Train::Chorales(options)) => train_decoder::run(Music::Chorales, &options, session),
+        Command::Train(Train::Rolls(options)) => train_decoder::run(Music::Rolls, &options, session),
         Command::Train(Train::MelodyVae(options)) => train_vae::run(Vae::Melodies, &options, session),
         Command::Train(Train::DrumsVae(options)) => train_vae::run(Vae::DrumLoops, &options, session),
         Command::Train(Train::GrooveVae(options)) => train_vae::run(Vae::Grooves, &options, session),
         Command::Train(Train::TapVae(options)) => train_vae::run(Vae::Taps, &options, session),
         Command::Eval(Eval::TapVae(options)) => eval_vae::run(Vae::Taps, &options, session),
         Command::Eval(Eval::Drums(options)) => eval::run(&options, session),
+        Command::Eval(Eval::Melody(options)) => eval_melody::run(&options, session),
         Command::Eval(Eval::Chorales(options)) => eval_chorales::chorales(&options, session),
         Command::Eval(Eval::Rolls(options)) => eval_chorales::rolls(&options, session),
         Command::Eval(Eval::MelodyVae(options)) => eval_vae::run(Vae::Melodies, &options, session),

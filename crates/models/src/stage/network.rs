@@ -45,8 +45,9 @@ impl Network {
 
     /// Whether both are made of the same networks in memory.
     pub fn is(&self, other: &Network) -> bool {
-        let same = |(a, b): (&(Arc<Gpt>, f32), &(Arc<Gpt>, f32))| Arc::ptr_eq(&a.0, &b.0) && a.1 == b.1;
-        self.members.len() == other.members.len() && self.members.iter().zip(&other.members).all(same)
+        let mut pairs = self.members.iter().zip(&other.members);
+        self.members.len() == other.members.len()
+            && pairs.all(|(own, other)| Arc::ptr_eq(&own.0, &other.0) && own.1 == other.1)
     }
 
     /// Bytes of keys and values that a sequence reserves; they are used as it grows.

@@ -221,7 +221,7 @@ impl Reader {
             Token::Part(part) => self.part = Some(part),
             Token::At(eighth) => self.at = start + eighth * CHORD_GRID,
             Token::Chord(class) => {
-                self.chords.extend(ChordClass::from_index(class).map(|class| (self.at, class)))
+                self.chords.extend(ChordClass::from_index(class).map(|class| (self.at, class)));
             }
             Token::Position(cell) => self.at = start + cell,
             Token::Rest => self.part.into_iter().for_each(|part| self.end(part, self.at)),

@@ -185,7 +185,7 @@ fn prompt(window: &Window, fill: bool) -> Prompt {
 }
 
 /// Each thing is told three times in four, the metre always.
-fn told(prompt: Prompt, rng: &mut Rng) -> Prompt {
+fn told(prompt: &Prompt, rng: &mut Rng) -> Prompt {
     let mut keep = || rng.f64() < 0.75;
     Prompt {
         key: prompt.key.filter(|_| keep()),
@@ -193,7 +193,7 @@ fn told(prompt: Prompt, rng: &mut Rng) -> Prompt {
         style: prompt.style.filter(|_| keep()),
         density: prompt.density.filter(|_| keep()),
         register: prompt.register.filter(|_| keep()),
-        ..prompt
+        ..prompt.clone()
     }
 }
 
@@ -205,21 +205,21 @@ fn excerpt(window: &Window) -> Excerpt {
 fn encode(window: &Window, rng: &mut Rng) -> Example {
     let excerpt = excerpt(window);
     let hidden = if rng.f64() < 0.3 { holes(window, rng) } else { Vec::new() };
-    let mut ids = encode_prompt(&told(prompt(window, !hidden.is_empty()), rng));
+    let mut ids = encode_prompt(&told(&prompt(window, !hidden.is_empty()), rng));
     if hidden.is_empty() {
         let start = ids.len();
         ids.extend(encode_bars(&window.piece, &excerpt, &[]));
         if window.closing {
             ids.push(Token::End.id());
         }
-        return asked_from(ids, start);
+        return asked_from(&ids, start);
     }
     ids.extend(encode_bars(&window.piece, &excerpt, &hidden));
     ids.push(Token::Perform.id());
     let start = ids.len();
     ids.extend(encode_filling(&window.piece, &excerpt, &hidden));
     ids.push(Token::End.id());
-    asked_from(ids, start)
+    asked_from(&ids, start)
 }
 
 /// What a request may leave open: all chords, all of the melody, or some bars of either or both.
@@ -238,9 +238,9 @@ fn holes(window: &Window, rng: &mut Rng) -> Vec<Hidden> {
     (0..bars).map(|bar| if inside(&bar) { open } else { Hidden::default() }).collect()
 }
 
-fn asked_from(ids: Vec<u32>, start: usize) -> Example {
+fn asked_from(ids: &[u32], start: usize) -> Example {
     let weights = (1..ids.len()).map(|i| if i >= start { 1.0 } else { 0.0 }).collect();
-    Example::next_tokens(&ids, weights, 0)
+    Example::next_tokens(ids, weights, 0)
 }
 
 /// Sequences that cover every bar of a split once: windows of up to 32 bars that fit the context, in their own keys,
@@ -284,5 +284,5 @@ fn plain(song: &Song, first: u32, bars: u32) -> Example {
     if closing {
         ids.push(Token::End.id());
     }
-    asked_from(ids, start)
+    asked_from(&ids, start)
 }

@@ -136,7 +136,7 @@ fn piece(song: &Written, meter: Meter, cells: u32, bars: &[Bar]) -> Piece {
         notes.dedup();
         notes
     };
-    let (melody, piano) = voices(song);
+    let [melody, piano] = voices(song);
     let mut chords: Vec<(u32, ChordClass)> = Vec::new();
     for (at, text) in song.chords.iter().filter(|(at, _)| (from..until).contains(at)) {
         let Some(cell) = place(*at).map(|tick| tick / TICKS / CHORD_GRID * CHORD_GRID) else { continue };
@@ -159,7 +159,7 @@ fn snap(tick: u32) -> u32 {
 }
 
 /// Melody and piano: of a lead sheet its notes, of a song the first part that is no piano, and the pianos.
-fn voices(song: &Written) -> (Vec<(u32, u32, u8)>, Vec<(u32, u32, u8)>) {
+fn voices(song: &Written) -> [Vec<(u32, u32, u8)>; 2] {
     const PIANOS: [&str; 6] = ["piano", "klavier", "pianoforte", "harpsichord", "accompan", "clavier"];
     let is_piano = |name: &str| {
         let name = name.to_lowercase();
@@ -168,7 +168,7 @@ fn voices(song: &Written) -> (Vec<(u32, u32, u8)>, Vec<(u32, u32, u8)>) {
     let voice = song.parts.iter().find(|part| !is_piano(&part.name));
     let melody = voice.map_or_else(|| song.notes.clone(), |part| part.notes.clone());
     let pianos = song.parts.iter().filter(|part| is_piano(&part.name) && !part.name.contains("practice"));
-    (melody, pianos.flat_map(|part| part.notes.iter().copied()).collect())
+    [melody, pianos.flat_map(|part| part.notes.iter().copied()).collect()]
 }
 
 /// One note at a time: the highest of a chord, cut where the next begins.

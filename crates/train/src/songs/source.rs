@@ -12,7 +12,7 @@ use crate::checkpoint::{self, Float};
 use crate::gpt::Example;
 use crate::groove::Split;
 use crate::parameters::{Parameters, Shape};
-use crate::run::Error;
+use crate::run::{Error, Settings};
 use crate::source::Source;
 
 /// Songs as a writer of lead sheets learns from them.
@@ -82,6 +82,20 @@ pub fn notes(example: &Example) -> usize {
     asked.filter(|(id, _)| is_pitch(id)).count()
 }
 
+impl Settings {
+    /// The settings the shipped writer of lead sheets was trained with.
+    pub fn lead() -> Settings {
+        Settings {
+            steps: 1500,
+            batch_tokens: 4096,
+            warmup: 100,
+            dropout: 0.1,
+            validate_every: 200,
+            ..Settings::new(Shape::lead())
+        }
+    }
+}
+
 impl Shape {
     /// The shipped lead sheet writer's sizes.
     pub fn lead() -> Shape {
@@ -89,8 +103,8 @@ impl Shape {
             vocab: VOCAB as usize,
             context: 1024,
             styles: 0,
-            width: 256,
-            layers: 6,
+            width: 192,
+            layers: 4,
             heads: 4,
             rotary: true,
             features: 0,

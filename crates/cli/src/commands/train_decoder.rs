@@ -1,10 +1,12 @@
-//! `train chorales` and `train rolls`: four voices on a grid, and the piano rolls that Table A is measured on.
+//! `train melody`, `train chorales` and `train rolls`: lead sheets, four voices on a grid, and the piano rolls that
+//! Table A is measured on.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use partita_train::chorales::{self, ChoraleSource, Chorales};
 use partita_train::rolls::{self, RollSource, Rolls};
+use partita_train::songs::{self, LeadSource, Songs};
 use partita_train::{Settings, Shape, Source};
 use serde_json::json;
 
@@ -17,6 +19,7 @@ use crate::training::{self, CURVE, Run};
 /// What is learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Music {
+    Melody,
     Chorales,
     Rolls,
 }
@@ -24,6 +27,7 @@ pub enum Music {
 impl Music {
     pub fn command(self) -> &'static str {
         match self {
+            Music::Melody => "melody",
             Music::Chorales => "chorales",
             Music::Rolls => "rolls",
         }
@@ -32,6 +36,7 @@ impl Music {
     /// The settings whose numbers are on the card.
     fn settings(self) -> Settings {
         match self {
+            Music::Melody => Settings::lead(),
             Music::Chorales => Settings::chorales(),
             Music::Rolls => Settings::rolls(),
         }
@@ -40,6 +45,7 @@ impl Music {
     /// What a validation loss is told a piece of.
     fn unit(self) -> &'static str {
         match self {
+            Music::Melody => "note",
             Music::Chorales => "token",
             Music::Rolls => "frame",
         }
@@ -48,9 +54,10 @@ impl Music {
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Folder with Jsb16thSeparated.json; for rolls a file that bench/piano_rolls.py wrote
-    #[arg(long, value_name = "PATH")]
-    data: PathBuf,
+    /// For melody folders with leadsheets.jsonl or lieder.jsonl, several if given several times; for chorales the folder
+    /// with Jsb16thSeparated.json; for rolls a file that bench/piano_rolls.py wrote
+    #[arg(long, value_name = "PATH", required = true)]
+    data: Vec<PathBuf>,
     /// Folder for the weights; a run that was stopped there goes on
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -111,7 +118,7 @@ impl Options {
 
     fn command(&self, music: Music, settings: &Settings) -> CommandLine {
         let mut line = CommandLine::new(&["train", music.command()]);
-        line.option("data", self.data.display());
+        self.data.iter().for_each(|data| line.option("data", data.display()));
         line.option("out", self.out.display());
         line.option("steps", settings.steps);
         line.option("width", settings.shape.width);
@@ -125,6 +132,25 @@ impl Options {
         line.option("seed", self.seed);
         line
     }
+}
+
+/// The one place there may be.
+fn only(data: &[PathBuf]) -> Result<&Path> {
+    match data {
+        [only] => Ok(only),
+        _ => Err(Error::usage("data", format!("data must be given once, got {} times", data.len()))),
+    }
+}
+
+/// The songs in all of `folders`.
+///
+/// # Errors
+/// A folder without a collection, a file that cannot be read.
+pub fn songs(folders: &[PathBuf]) -> Result<Songs> {
+    Songs::load(folders).map_err(|error| {
+        let missing = matches!(error, songs::Error::NoSongs(_));
+        Error::new(if missing { Kind::NotFound } else { Kind::Failed }, "data", error)
+    })
 }
 
 /// The chorales in `folder`.
@@ -153,13 +179,18 @@ pub fn run(music: Music, options: &Options, session: &Session) -> Result<()> {
     let settings = options.settings(music)?;
     let fail = |error: partita_train::Error| Error::new(Kind::Failed, "data", error);
     match music {
+        Music::Melody => {
+            let data = songs(&options.data)?;
+            let source = LeadSource::new(&data, settings.shape.context).map_err(fail)?;
+            train(music, options, settings, &source, session)
+        }
         Music::Chorales => {
-            let data = chorales(&options.data)?;
+            let data = chorales(only(&options.data)?)?;
             let source = ChoraleSource::new(&data).map_err(fail)?;
             train(music, options, settings, &source, session)
         }
         Music::Rolls => {
-            let data = rolls(&options.data)?;
+            let data = rolls(only(&options.data)?)?;
             let source = RollSource::new(&data).map_err(fail)?;
             train(music, options, settings, &source, session)
         }
@@ -197,7 +228,7 @@ fn train(
          eval   partita --model {out} eval {} --data {}\nagain  {command}\n",
         state.step,
         music.command(),
-        options.data.display()
+        options.data[0].display()
     );
     session.answer(&object, if session.quiet { "" } else { &text }, false)
 }
