@@ -29,4 +29,4 @@ pub use engine::{
 pub use fault::{Code, Fault, Problem};
 pub use registry::{ModelInfo, Registry};
 pub use request::Request;
-pub use result::{AnalysedTrack, Analysis, Counts, File, Item, Metrics, Note, Outcome, Take};
+pub use result::{AnalysedTrack, Analysis, ChordAt, Counts, File, Item, Metrics, Note, Outcome, Take};

@@ -47,21 +47,41 @@ pub struct File {
     pub expires_at: String,
 }
 
+/// Where a chord begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ChordAt {
+    /// Beats from the start of the music.
+    pub start: f64,
+    /// As in a lead sheet; `N.C.` for none.
+    #[schema(example = "Am7")]
+    pub chord: String,
+}
+
 /// One of the variations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Take {
     pub variation: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<Vec<Note>>,
-    /// Token ids, with `output_format` `tokens` or `full`.
+    /// Chords of a lead sheet, where there are notes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chords: Option<Vec<ChordAt>>,
+    /// Token ids, with `output_format` `tokens`, `full` or `research`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Vec<u32>>,
-    /// The MIDI file in base64, with `output_format` `midi` or `full`.
+    /// The MIDI file in base64, with `output_format` `midi`, `full` or `research`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub midi: Option<String>,
     /// Negative log-likelihood of the new tokens without constraints, in nats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nats: Option<f64>,
+    /// What the demands cost: minus the logarithm of the probability that they left to the new tokens, in nats; with
+    /// `output_format` `research`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_nats: Option<f64>,
+    /// Token ids that the model read before the first new one, with `output_format` `research`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Vec<u32>>,
     pub files: Vec<File>,
 }
 
@@ -117,7 +137,7 @@ pub struct Counts {
     pub failed: usize,
 }
 
-/// The result of a task. `notes` and `files` are those of the first take.
+/// The result of a task. `notes`, `chords` and `files` are those of the first take.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Outcome {
     /// The seed used; the same request with it gives the same bytes.
@@ -133,6 +153,8 @@ pub struct Outcome {
     pub duration_seconds: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<Vec<Note>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chords: Option<Vec<ChordAt>>,
     #[serde(default)]
     pub files: Vec<File>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

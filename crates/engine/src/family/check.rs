@@ -7,9 +7,9 @@ use partita_queue::Lane;
 
 use super::limits::{Size, Tally};
 use super::model::Kind;
-use super::{Checked, Description, Sampling, drums, musicgen};
+use super::{Checked, Description, Sampling, drums, melody, musicgen};
 use crate::request::fields::{self, Offer};
-use crate::request::groups::{Modelled, Sampled};
+use crate::request::groups::{Composed, Modelled, Sampled};
 use crate::request::input::{self, Music};
 use crate::request::problems::{Problems, text};
 use crate::request::{Batch, FileFormat, Generate, Input, Render};
@@ -17,6 +17,8 @@ use crate::{Code, Config, Fault, Problem, Registry, Request};
 
 /// The drummer that answers when nobody is asked by name.
 const DEFAULT_DRUMMER: &str = "drums";
+/// The writer that answers when nobody is asked by name, but something is that only a melody can obey.
+const DEFAULT_WRITER: &str = "melody";
 /// Longest name of a model, bytes.
 const LONGEST_NAME: usize = 200;
 /// Larger batches go to the lane of long work.
@@ -106,10 +108,13 @@ pub fn check_with(
     match &mut request {
         Request::Generate(request) => {
             fields::ordered(&request.ordered(), &mut check.problems);
-            let words = words(request);
-            if let Some(chosen) = check.choose(catalogue, "generate", request.model.as_ref(), words)? {
+            let (writes, words) = (writes(&request.composed()), words(request));
+            if let Some(chosen) =
+                check.choose(catalogue, "generate", request.model.as_ref(), writes, words)?
+            {
                 match &chosen.description.kind {
                     Kind::Drums(kind) => drums::check::generate(request, &chosen, kind, &mut check),
+                    Kind::Melody(kind) => melody::check::generate(request, &chosen, kind, &mut check),
                     Kind::MusicGen(_) => {
                         lane = Lane::Audio;
                         musicgen::check::generate(request, &chosen, &mut check);
@@ -121,9 +126,16 @@ pub fn check_with(
         Request::Continue(request) => {
             fields::ordered(&request.ordered(), &mut check.problems);
             let music = check.input(&mut request.input, &mut inputs);
-            if let Some(chosen) = check.choose(catalogue, "continue", request.model.as_ref(), None)? {
-                if let Kind::Drums(kind) = &chosen.description.kind {
-                    drums::check::continue_(request, music.as_ref(), &chosen, kind, &mut check);
+            let writes = writes(&request.composed());
+            if let Some(chosen) = check.choose(catalogue, "continue", request.model.as_ref(), writes, None)? {
+                match &chosen.description.kind {
+                    Kind::Drums(kind) => {
+                        drums::check::continue_(request, music.as_ref(), &chosen, kind, &mut check);
+                    }
+                    Kind::Melody(kind) => {
+                        melody::check::continue_(request, music.as_ref(), &chosen, kind, &mut check);
+                    }
+                    Kind::MusicGen(_) => {}
                 }
                 model = chosen.name;
             }
@@ -131,9 +143,16 @@ pub fn check_with(
         Request::Infill(request) => {
             fields::ordered(&request.ordered(), &mut check.problems);
             let music = check.input(&mut request.input, &mut inputs);
-            if let Some(chosen) = check.choose(catalogue, "infill", request.model.as_ref(), None)? {
-                if let Kind::Drums(kind) = &chosen.description.kind {
-                    drums::check::infill(request, music.as_ref(), &chosen, kind, &mut check);
+            let writes = writes(&request.composed());
+            if let Some(chosen) = check.choose(catalogue, "infill", request.model.as_ref(), writes, None)? {
+                match &chosen.description.kind {
+                    Kind::Drums(kind) => {
+                        drums::check::infill(request, music.as_ref(), &chosen, kind, &mut check);
+                    }
+                    Kind::Melody(kind) => {
+                        melody::check::infill(request, music.as_ref(), &chosen, kind, &mut check);
+                    }
+                    Kind::MusicGen(_) => {}
                 }
                 model = chosen.name;
             }
@@ -141,7 +160,7 @@ pub fn check_with(
         Request::Humanize(request) => {
             fields::ordered(&request.ordered(), &mut check.problems);
             let music = check.input(&mut request.input, &mut inputs);
-            if let Some(chosen) = check.choose(catalogue, "humanize", request.model.as_ref(), None)? {
+            if let Some(chosen) = check.choose(catalogue, "humanize", request.model.as_ref(), false, None)? {
                 if let Kind::Drums(kind) = &chosen.description.kind {
                     drums::check::humanize(request, music.as_ref(), &chosen, kind, &mut check);
                 }
@@ -191,19 +210,21 @@ impl Check<'_> {
         }
     }
 
-    /// The model that answers; `None` after a problem. `words`: a field that only models that make sound read.
+    /// The model that answers; `None` after a problem. `writes`: something is asked for that only a melody can obey;
+    /// `words`: a field that only models that make sound read.
     fn choose(
         &mut self,
         catalogue: &dyn Catalogue,
         verb: &str,
         asked: Option<&String>,
+        writes: bool,
         words: Option<&'static str>,
     ) -> Result<Option<Chosen>, Fault> {
         if let Some(name) = asked.filter(|name| name.len() > LONGEST_NAME) {
             self.problems.add("model", &format!("at most {LONGEST_NAME} characters"), name.chars().count());
             return Ok(None);
         }
-        let name = asked.cloned().unwrap_or_else(|| usual(words, catalogue));
+        let name = asked.cloned().unwrap_or_else(|| usual(writes, words, catalogue));
         let described = catalogue.resolve(&name, draw()).and_then(|name| {
             let description = catalogue.describe(&name)?;
             Ok(Chosen { name, description })
@@ -236,19 +257,35 @@ fn words(request: &Generate) -> Option<&'static str> {
     given.into_iter().find(|(_, is_given)| *is_given).map(|(field, _)| field)
 }
 
-/// The model that answers when none is asked for. `words`: what [`words`] found.
-fn usual(words: Option<&str>, catalogue: &dyn Catalogue) -> String {
+/// Whether something is asked for that only a melody can obey.
+fn writes(fields: &Composed) -> bool {
+    fields.given().into_iter().any(|(_, is_given)| is_given)
+}
+
+/// The model that answers when none is asked for: `writes` and `words` as [`writes`] and [`words`] found them.
+fn usual(writes: bool, words: Option<&str>, catalogue: &dyn Catalogue) -> String {
     match words {
+        _ if writes => DEFAULT_WRITER.to_owned(),
         Some(_) => catalogue.sound(),
         None => DEFAULT_DRUMMER.to_owned(),
     }
 }
 
 fn render(request: &mut Render, music: Option<&Music>, check: &mut Check) {
-    let offer = Offer { format: None, files: &[FileFormat::Wav], sound: "acoustic", has_tokens: false };
+    let offer = Offer {
+        format: None,
+        files: &[FileFormat::Wav],
+        sound: "acoustic",
+        has_tokens: false,
+        has_research: false,
+    };
     fields::delivered(&mut request.delivered(), &offer, &mut check.problems);
     if request.files.as_ref().is_some_and(Vec::is_empty) {
-        check.problems.add("files", "at least one of mid, wav, flac, ogg, json, svg and png", "none");
+        check.problems.add(
+            "files",
+            "at least one of mid, wav, flac, ogg, json, musicxml, abc, svg and png",
+            "none",
+        );
     }
     let loudness = *request.loudness.get_or_insert(-14.0);
     check.problems.real("loudness", "-40..=-6", |value| (-40.0..=-6.0).contains(&value), Some(loudness));
@@ -280,9 +317,11 @@ fn batch(batch: &mut Batch, catalogue: &dyn Catalogue, check: &mut Check) -> Res
     let mut chosen: Option<Chosen> = None;
     let mut bars = 0;
     let mut ids: HashMap<String, usize> = HashMap::new();
-    let asked_of =
-        |request: &Generate| request.model.clone().unwrap_or_else(|| usual(words(request), catalogue));
-    let first = asked_of(&batch.requests[0]);
+    let asked_of = |request: &mut Generate| {
+        let writes = writes(&request.composed());
+        request.model.clone().unwrap_or_else(|| usual(writes, words(request), catalogue))
+    };
+    let first = asked_of(&mut batch.requests[0]);
     for (index, request) in batch.requests.iter_mut().enumerate() {
         check.problems.enter(format!("/requests/{index}"));
         let ordered = request.ordered();
@@ -309,11 +348,13 @@ fn batch(batch: &mut Batch, catalogue: &dyn Catalogue, check: &mut Check) -> Res
             continue;
         }
         if chosen.is_none() {
-            chosen = check.choose(catalogue, "generate", request.model.as_ref(), words(request))?;
+            let writes = writes(&request.composed());
+            chosen = check.choose(catalogue, "generate", request.model.as_ref(), writes, words(request))?;
         }
         let Some(chosen) = &chosen else { break };
         match &chosen.description.kind {
             Kind::Drums(kind) => drums::check::generate(request, chosen, kind, check),
+            Kind::Melody(kind) => melody::check::generate(request, chosen, kind, check),
             Kind::MusicGen(_) => {
                 let listens = request.stream == Some(true);
                 check.problems.useless("stream", listens, "a batch tells no samples");

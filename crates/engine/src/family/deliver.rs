@@ -7,12 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use partita_audio::wav::wav_bytes_until;
 use partita_audio::{Kit, Pcm, RenderOptions, Voice, WavFormat, flac_bytes_until, opus_bytes_until};
+use partita_score::notation::{abc, musicxml};
 use partita_score::{DrumPattern, Score, midi, picture};
 use serde_json::json;
 
 use super::{Made, MadeFile, Report};
 use crate::request::{FileFormat, OutputFormat};
-use crate::{Code, Fault, Note, Outcome, Problem, Take};
+use crate::{ChordAt, Code, Fault, Note, Outcome, Problem, Take};
 
 /// Pixels per unit of a picture.
 const PICTURE_SCALE: f64 = 2.0;
@@ -45,6 +46,7 @@ pub(crate) struct Frame {
 }
 
 /// One take, ready to be written.
+#[derive(Default)]
 pub(crate) struct Piece {
     pub score: Score,
     /// What a picture shows; a piano roll without it.
@@ -53,6 +55,13 @@ pub(crate) struct Piece {
     pub midi: Option<Vec<u8>>,
     pub ids: Option<Vec<u32>>,
     pub nats: Option<f64>,
+    pub chords: Option<Vec<ChordAt>>,
+    /// What the demands cost, in nats.
+    pub cost: Option<f64>,
+    /// What the model read before the first new token.
+    pub prompt: Option<Vec<u32>>,
+    /// Files that are there already: the ending of their names, their media types and bytes.
+    pub extra: Vec<(&'static str, &'static str, Vec<u8>)>,
 }
 
 impl Wanted {
@@ -67,7 +76,8 @@ impl Wanted {
     }
 
     fn wants(&self, format: OutputFormat) -> bool {
-        self.format == Some(format) || self.format == Some(OutputFormat::Full)
+        let holds_all = matches!(self.format, Some(OutputFormat::Full | OutputFormat::Research));
+        self.format == Some(format) || holds_all
     }
 }
 
@@ -107,12 +117,26 @@ pub(crate) fn deliver(
             });
             step += 1;
         }
+        let midi = wanted.wants(OutputFormat::Midi).then(|| STANDARD.encode(midi_bytes(&piece)));
+        for (ending, media_type, bytes) in piece.extra {
+            let number = if count > 1 { format!("-v{}", variation + 1) } else { String::new() };
+            files.push(MadeFile {
+                take: Some(variation),
+                item: None,
+                name: format!("{}{number}.{ending}", frame.name),
+                media_type: media_type.into(),
+                bytes,
+            });
+        }
         takes.push(Take {
             variation,
             notes: wanted.wants(OutputFormat::Notes).then_some(notes),
-            midi: wanted.wants(OutputFormat::Midi).then(|| STANDARD.encode(midi_bytes(&piece))),
+            midi,
             tokens: piece.ids.filter(|_| wanted.wants(OutputFormat::Tokens)),
             nats: piece.nats,
+            chords: piece.chords.filter(|_| wanted.wants(OutputFormat::Notes)),
+            cost_nats: piece.cost.filter(|_| wanted.format == Some(OutputFormat::Research)),
+            prompt: piece.prompt.filter(|_| wanted.format == Some(OutputFormat::Research)),
             files: vec![],
         });
     }
@@ -126,6 +150,7 @@ pub(crate) fn deliver(
         bars: Some(frame.bars),
         duration_seconds: Some(round(frame.seconds, 3)),
         notes: takes.first().and_then(|take| take.notes.clone()),
+        chords: takes.first().and_then(|take| take.chords.clone()),
         takes,
         updated: frame.updated,
         ..Outcome::default()
@@ -165,14 +190,25 @@ fn encode(
         FileFormat::Flac => ("flac", "audio/flac", sound(&piece.score, wanted, stop, &flac_bytes_until)?),
         FileFormat::Ogg => ("ogg", "audio/ogg", sound(&piece.score, wanted, stop, &ogg)?),
         FileFormat::Json => {
-            let object = json!({
+            let mut object = json!({
                 "seed": frame.seed,
                 "tempo": round(frame.tempo, 3),
                 "time_signature": frame.time_signature,
                 "bars": frame.bars,
                 "notes": notes,
             });
+            if let Some(chords) = &piece.chords {
+                object["chords"] = json!(chords);
+            }
             ("json", "application/json", object.to_string().into_bytes())
+        }
+        FileFormat::MusicXml => {
+            let text = musicxml::write(&piece.score).map_err(|error| unfit("files", &error))?;
+            ("musicxml", "application/vnd.recordare.musicxml+xml", text.into_bytes())
+        }
+        FileFormat::Abc => {
+            let text = abc::write(&piece.score).map_err(|error| unfit("files", &error))?;
+            ("abc", "text/vnd.abc", text.into_bytes())
         }
         FileFormat::Svg => ("svg", "image/svg+xml", drawing().to_svg().into_bytes()),
         FileFormat::Png => {

@@ -45,8 +45,7 @@ pub(crate) fn render(request: &Render, music: &Music, report: &mut dyn Report) -
         score: score.clone(),
         drums: drums.map(|drums| drums.pattern),
         midi: music.bytes.clone(),
-        ids: None,
-        nats: None,
+        ..Piece::default()
     };
     deliver(vec![piece], &frame, &wanted, 0.0, report)
 }

@@ -11,6 +11,7 @@ mod check;
 mod deliver;
 mod drums;
 mod limits;
+mod melody;
 mod midi;
 mod model;
 mod musicgen;
@@ -158,6 +159,7 @@ pub fn play(
             let music = input::read(&request.input, inputs)?;
             match needed()? {
                 Model::Drums(model) => drums::play::continue_(model, request, &music, report),
+                Model::Melody(model) => melody::play::continue_(model, request, &music, report),
                 other => Err(other.cannot("continue")),
             }
         }
@@ -165,6 +167,7 @@ pub fn play(
             let music = input::read(&request.input, inputs)?;
             match needed()? {
                 Model::Drums(model) => drums::play::infill(model, request, &music, report),
+                Model::Melody(model) => melody::play::infill(model, request, &music, report),
                 other => Err(other.cannot("infill")),
             }
         }
@@ -184,6 +187,7 @@ pub fn play(
 fn generate(model: &Model, request: &Generate, report: &mut dyn Report) -> Result<Made, Fault> {
     match model {
         Model::Drums(model) => drums::play::generate(model, request, report),
+        Model::Melody(model) => melody::play::generate(model, request, report),
         Model::MusicGen(model) => musicgen::play::generate(model, request, report),
     }
 }

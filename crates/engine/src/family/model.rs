@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use partita_kernels::Pool;
 use partita_models::drums::DrumsConfig;
+use partita_models::melody::MelodyConfig;
 use partita_models::stage::{Compute, Counts};
 use partita_nn::Precision;
 
-use super::{drums, musicgen};
+use super::{drums, melody, musicgen};
 use crate::{Code, Fault};
 
 /// Larger weights are refused before they are read.
@@ -20,7 +21,7 @@ const MAX_CONFIG: u64 = 1 << 20;
 /// Where a model's files are.
 #[derive(Clone, Copy, Debug)]
 pub enum ModelSource<'a> {
-    /// Inside the program.
+    /// Inside the program, under the name that it is asked for by.
     Bundled,
     /// A folder with `model.json` and `model.safetensors`.
     Folder(&'a Path),
@@ -54,6 +55,7 @@ pub struct Description {
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Drums(Arc<drums::kind::DrumsKind>),
+    Melody(Arc<melody::kind::MelodyKind>),
     MusicGen(Arc<musicgen::kind::MusicKind>),
 }
 
@@ -62,6 +64,7 @@ impl Description {
     pub fn styles(&self) -> Vec<String> {
         match &self.kind {
             Kind::Drums(kind) => kind.names(),
+            Kind::Melody(kind) => kind.names().to_vec(),
             Kind::MusicGen(_) => vec![],
         }
     }
@@ -69,7 +72,7 @@ impl Description {
     /// Bytes it takes in memory, where that is known before it is loaded.
     pub(crate) fn memory(&self, precision: Precision) -> Option<u64> {
         match &self.kind {
-            Kind::Drums(_) => None,
+            Kind::Drums(_) | Kind::Melody(_) => None,
             Kind::MusicGen(kind) => Some(kind.memory(precision)),
         }
     }
@@ -91,17 +94,31 @@ pub fn describe(name: &str, config: &[u8]) -> Result<Description, Fault> {
     }
     let broken = |error: serde_json::Error| broken(name, format!("model.json: {error}"));
     let Family { family } = serde_json::from_slice(config).map_err(broken)?;
-    if family != DrumsConfig::FAMILY {
-        let shown: String = family.chars().take(40).collect();
-        return Err(self::broken(name, format!("family must be {:?}, got {shown:?}", DrumsConfig::FAMILY)));
+    match family.as_str() {
+        DrumsConfig::FAMILY => {
+            let config: DrumsConfig = serde_json::from_slice(config).map_err(broken)?;
+            Ok(Description {
+                family: DrumsConfig::FAMILY,
+                sha256: config.sha256.clone(),
+                verbs: drums::VERBS,
+                kind: Kind::Drums(Arc::new(drums::kind::DrumsKind::new(name, &config)?)),
+            })
+        }
+        MelodyConfig::FAMILY => {
+            let config: MelodyConfig = serde_json::from_slice(config).map_err(broken)?;
+            Ok(Description {
+                family: MelodyConfig::FAMILY,
+                sha256: config.sha256.clone(),
+                verbs: melody::VERBS,
+                kind: Kind::Melody(Arc::new(melody::kind::MelodyKind::new(&config))),
+            })
+        }
+        other => {
+            let shown: String = other.chars().take(40).collect();
+            let (drums, melody) = (DrumsConfig::FAMILY, MelodyConfig::FAMILY);
+            Err(self::broken(name, format!("family must be {drums:?} or {melody:?}, got {shown:?}")))
+        }
     }
-    let config: DrumsConfig = serde_json::from_slice(config).map_err(broken)?;
-    Ok(Description {
-        family: DrumsConfig::FAMILY,
-        sha256: config.sha256.clone(),
-        verbs: drums::VERBS,
-        kind: Kind::Drums(Arc::new(drums::kind::DrumsKind::new(name, &config)?)),
-    })
 }
 
 /// The description of the model in `source`.
@@ -110,7 +127,7 @@ pub fn describe(name: &str, config: &[u8]) -> Result<Description, Fault> {
 /// `ModelBroken` when `model.json` cannot be read.
 pub fn describe_source(name: &str, source: ModelSource) -> Result<Description, Fault> {
     match source {
-        ModelSource::Bundled => describe(name, drums::BUNDLED_CONFIG),
+        ModelSource::Bundled => describe(name, bundled_config(name)),
         ModelSource::Folder(folder) => describe(name, &read(name, folder, "model.json", MAX_CONFIG)?),
         ModelSource::Stored(stored) => {
             let config = read(name, &stored.folder, "config.json", MAX_CONFIG)?;
@@ -128,6 +145,7 @@ pub fn describe_source(name: &str, source: ModelSource) -> Result<Description, F
 /// A model in memory. A new family is a variant.
 pub enum Model {
     Drums(drums::Model),
+    Melody(melody::Model),
     MusicGen(musicgen::Model),
 }
 
@@ -147,14 +165,17 @@ impl Model {
             (Kind::Drums(_), ModelSource::Bundled) => {
                 drums::Model::load(name, None, precision, description).map(Model::Drums)
             }
-            (Kind::Drums(_), ModelSource::Folder(folder)) => {
-                let files = (
-                    read(name, folder, "model.json", MAX_CONFIG)?,
-                    read(name, folder, "model.safetensors", MAX_WEIGHTS)?,
-                );
-                drums::Model::load(name, Some(files), precision, description).map(Model::Drums)
+            (Kind::Melody(_), ModelSource::Bundled) => {
+                melody::Model::load(name, None, precision, description).map(Model::Melody)
             }
-            (Kind::MusicGen(_), _) | (Kind::Drums(_), ModelSource::Stored(_)) => {
+            (Kind::Drums(_), ModelSource::Folder(folder)) => {
+                drums::Model::load(name, Some(both(name, folder)?), precision, description).map(Model::Drums)
+            }
+            (Kind::Melody(_), ModelSource::Folder(folder)) => {
+                melody::Model::load(name, Some(both(name, folder)?), precision, description)
+                    .map(Model::Melody)
+            }
+            (Kind::MusicGen(_), _) | (Kind::Drums(_) | Kind::Melody(_), ModelSource::Stored(_)) => {
                 Err(broken(name, "is not where models of its family are kept"))
             }
         }
@@ -164,6 +185,7 @@ impl Model {
     pub fn memory_bytes(&self) -> u64 {
         match self {
             Model::Drums(model) => model.memory_bytes(),
+            Model::Melody(model) => model.memory_bytes(),
             Model::MusicGen(model) => model.memory_bytes(),
         }
     }
@@ -172,6 +194,7 @@ impl Model {
     pub fn counts(&self) -> Counts {
         match self {
             Model::Drums(model) => model.counts(),
+            Model::Melody(model) => model.counts(),
             Model::MusicGen(model) => model.counts(),
         }
     }
@@ -179,6 +202,7 @@ impl Model {
     pub fn description(&self) -> &Description {
         match self {
             Model::Drums(model) => model.description(),
+            Model::Melody(model) => model.description(),
             Model::MusicGen(model) => model.description(),
         }
     }
@@ -220,6 +244,21 @@ pub fn compute() -> Result<Compute, Fault> {
 
 pub(crate) fn broken(name: &str, message: impl std::fmt::Display) -> Fault {
     Fault::new(Code::ModelBroken, format!("model {name}: {message}"))
+}
+
+/// `model.json` of the model inside the program that is called `name`, with or without a version; the drummer's where
+/// nothing has that name.
+fn bundled_config(name: &str) -> &'static [u8] {
+    match name.split('@').next() {
+        Some("melody") => melody::BUNDLED_CONFIG,
+        _ => drums::BUNDLED_CONFIG,
+    }
+}
+
+/// `model.json` and `model.safetensors` of a folder.
+fn both(name: &str, folder: &Path) -> Result<(Vec<u8>, Vec<u8>), Fault> {
+    let config = read(name, folder, "model.json", MAX_CONFIG)?;
+    Ok((config, read(name, folder, "model.safetensors", MAX_WEIGHTS)?))
 }
 
 /// A file of a model, of at most `max` bytes.

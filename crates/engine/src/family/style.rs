@@ -5,6 +5,7 @@ use partita_score::DrumClass;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::melody;
 use super::model::{Description, Kind};
 
 /// A way of playing.
@@ -38,8 +39,24 @@ impl Description {
     pub fn style_list(&self) -> Vec<StyleInfo> {
         match &self.kind {
             Kind::Drums(kind) => kind.all().iter().map(info).collect(),
+            Kind::Melody(kind) => kind.names().iter().map(|name| learned(name)).collect(),
             Kind::MusicGen(_) => vec![],
         }
+    }
+}
+
+/// A style of lead sheets: nothing is known of it but what the model learned.
+fn learned(name: &str) -> StyleInfo {
+    StyleInfo {
+        name: name.to_owned(),
+        kind: "learned".to_owned(),
+        base: name.to_owned(),
+        default_tempo: melody::check::USUAL_TEMPO,
+        tempo: None,
+        kit: vec![],
+        sound: "acoustic".to_owned(),
+        about: None,
+        changes: vec![],
     }
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct Offer<'a> {
     /// Sound of a WAV file.
     pub sound: &'a str,
     pub has_tokens: bool,
+    /// Whether there is more to tell of a take than notes and tokens.
+    pub has_research: bool,
 }
 
 /// Checks what is to come back and fills in what is not said.
@@ -70,6 +72,9 @@ pub(crate) fn delivered(fields: &mut Delivered, offer: &Offer, problems: &mut Pr
     *fields.output_format = fields.output_format.or(offer.format);
     if *fields.output_format == Some(OutputFormat::Tokens) && !offer.has_tokens {
         problems.add("output_format", "notes, midi or full", "tokens, which there are none of here");
+    }
+    if *fields.output_format == Some(OutputFormat::Research) && !offer.has_research {
+        problems.add("output_format", "notes, midi, tokens or full", "research, which there is none of here");
     }
     let files = fields.files.get_or_insert_with(|| offer.files.to_vec());
     once(files, problems);

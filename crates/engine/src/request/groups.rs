@@ -22,6 +22,25 @@ pub(crate) struct Sampled<'a> {
     pub top_p: &'a mut Option<f64>,
 }
 
+/// What notes must obey, and the harmony under them.
+pub(crate) struct Composed<'a> {
+    pub key: &'a mut Option<String>,
+    pub scale: &'a mut Option<String>,
+    pub range: &'a mut Option<[u8; 2]>,
+    pub grid: &'a mut Option<String>,
+    pub max_leap: &'a mut Option<u8>,
+    pub notes_per_bar: &'a mut Option<[u32; 2]>,
+    pub strong_beats: &'a mut Option<String>,
+    pub cadence: &'a mut Option<bool>,
+    pub forbid: &'a mut Option<Vec<String>>,
+    pub require: &'a mut Option<Vec<String>>,
+    pub chords: &'a mut Option<String>,
+    pub progression: &'a mut Option<String>,
+    pub mood: &'a mut Option<String>,
+    pub no_chords: &'a mut Option<bool>,
+    pub repetition_penalty: &'a mut Option<f64>,
+}
+
 /// What comes back.
 pub(crate) struct Delivered<'a> {
     pub output_format: &'a mut Option<OutputFormat>,
@@ -35,6 +54,27 @@ pub(crate) struct Ordered<'a> {
     pub priority: &'a mut Option<u8>,
     pub timeout: &'a mut Option<f64>,
     pub webhook: &'a mut Option<WebhookRequest>,
+}
+
+impl Composed<'_> {
+    /// Names of those that only models that write notes under demands can use, and whether each is there.
+    pub(crate) fn given(&self) -> [(&'static str, bool); 13] {
+        [
+            ("scale", self.scale.is_some()),
+            ("range", self.range.is_some()),
+            ("grid", self.grid.is_some()),
+            ("max_leap", self.max_leap.is_some()),
+            ("notes_per_bar", self.notes_per_bar.is_some()),
+            ("strong_beats", self.strong_beats.is_some()),
+            ("cadence", self.cadence.is_some()),
+            ("forbid", self.forbid.is_some()),
+            ("require", self.require.is_some()),
+            ("chords", self.chords.is_some()),
+            ("progression", self.progression.is_some()),
+            ("no_chords", self.no_chords.is_some()),
+            ("repetition_penalty", self.repetition_penalty.is_some()),
+        ]
+    }
 }
 
 macro_rules! groups {
@@ -54,6 +94,27 @@ macro_rules! groups {
                 temperature: &mut self.temperature,
                 top_k: &mut self.top_k,
                 top_p: &mut self.top_p,
+            }
+        }
+    };
+    (@method composed) => {
+        pub(crate) fn composed(&mut self) -> Composed<'_> {
+            Composed {
+                key: &mut self.key,
+                scale: &mut self.scale,
+                range: &mut self.range,
+                grid: &mut self.grid,
+                max_leap: &mut self.max_leap,
+                notes_per_bar: &mut self.notes_per_bar,
+                strong_beats: &mut self.strong_beats,
+                cadence: &mut self.cadence,
+                forbid: &mut self.forbid,
+                require: &mut self.require,
+                chords: &mut self.chords,
+                progression: &mut self.progression,
+                mood: &mut self.mood,
+                no_chords: &mut self.no_chords,
+                repetition_penalty: &mut self.repetition_penalty,
             }
         }
     };
@@ -82,9 +143,9 @@ macro_rules! groups {
 }
 
 groups! {
-    Generate [modelled sampled delivered ordered]
-    Continue [modelled sampled delivered ordered]
-    Infill [modelled sampled delivered ordered]
+    Generate [modelled composed sampled delivered ordered]
+    Continue [modelled composed sampled delivered ordered]
+    Infill [modelled composed sampled delivered ordered]
     Humanize [modelled delivered ordered]
     Render [delivered ordered]
     Analyze [ordered]

@@ -55,6 +55,77 @@ macro_rules! request {
             pub seed: Option<u64>,
         });
     };
+    // What the notes must obey, and the harmony under them.
+    (@build $meta:tt $name:ident [composed $($rest:ident)*] { $($fields:tt)* }) => {
+        request!(@build $meta $name [$($rest)*] {
+            $($fields)*
+            /// Key, as in `F# minor`, `Bb` or `D dorian`. A melody has no note and no chord outside its scale; `any` for none.
+            /// Left out it is C, or that of the notes that are given. Models that make sound follow it roughly.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(max_length = 100, example = "F minor")]
+            pub key: Option<String>,
+            /// Scale of a melody, if not the key's: `A minor pentatonic`, `E blues`, or notes, as in `C D Eb G`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(max_length = 200, example = "A minor pentatonic")]
+            pub scale: Option<String>,
+            /// Lowest and highest pitch of a melody; 57 to 81 if left out.
+            #[serde(deserialize_with = "whole::pair::<_, _, 0, 127>")]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(example = json!([57, 81]))]
+            pub range: Option<[u8; 2]>,
+            /// Where notes of a melody may begin: `whole`, `half`, `quarter`, `eighth`, `sixteenth`, `quarter-triplet`,
+            /// `eighth-triplet`, `mixed` or `free`; `mixed` if left out.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(example = "mixed")]
+            pub grid: Option<String>,
+            /// Semitones from one note of a melody to the next, at most.
+            #[serde(deserialize_with = "whole::option::<_, _, 0, 127>")]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(minimum = 0, maximum = 127)]
+            pub max_leap: Option<u8>,
+            /// Fewest and most notes of a melody that begin in each bar.
+            #[serde(deserialize_with = "whole::pair::<_, _, 0, 96>")]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(example = json!([2, 6]))]
+            pub notes_per_bar: Option<[u32; 2]>,
+            /// What may begin on strong beats: `free`, `licensed` (chord tones, and what is reached or left by step) or
+            /// `strict` (chord tones alone); `licensed` if left out.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(example = "licensed")]
+            pub strong_beats: Option<String>,
+            /// The last note of a melody is the tonic; `true` if left out.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub cadence: Option<bool>,
+            /// Notes that may not sound; a name without an octave means all octaves.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(max_items = 128, example = json!(["F#4", "61", "Bb"]))]
+            pub forbid: Option<Vec<String>>,
+            /// Notes that must sound somewhere.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(max_items = 5, example = json!(["A4"]))]
+            pub require: Option<Vec<String>>,
+            /// Chords to play over; one a bar without bar lines, repeated to the end. Written by the model if left out.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(max_length = 2000, example = "Cm7 F7 | Bbmaj7")]
+            pub chords: Option<String>,
+            /// Chords as Roman numerals.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(max_length = 2000, example = "ii-V-I")]
+            pub progression: Option<String>,
+            /// Mood: of models that make sound in any words; of a melody the name of one whose chords are drawn from a
+            /// library, or `charts`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(max_length = 100, example = "melancholic")]
+            pub mood: Option<String>,
+            /// A melody without chords.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub no_chords: Option<bool>,
+            /// Makes notes that came before less likely; 1 is off.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(minimum = 1, maximum = 2)]
+            pub repetition_penalty: Option<f64>,
+        });
+    };
     // What may sound, and how tokens are drawn.
     (@build $meta:tt $name:ident [sampled $($rest:ident)*] { $($fields:tt)* }) => {
         request!(@build $meta $name [$($rest)*] {
@@ -138,7 +209,7 @@ macro_rules! request {
 
 request! {
     /// New music. Every field may be left out.
-    Generate [modelled sampled delivered ordered] {
+    Generate [modelled composed sampled delivered ordered] {
         /// Bars to play.
         #[serde(deserialize_with = "whole::option::<_, _, 1, 32>")]
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,14 +253,6 @@ request! {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(minimum = 1, maximum = 20)]
         pub guidance: Option<f64>,
-        /// Key, for models that make sound; they follow it roughly.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(max_length = 100, example = "F minor")]
-        pub key: Option<String>,
-        /// Mood, for models that make sound.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(max_length = 100, example = "melancholic")]
-        pub mood: Option<String>,
         /// Instruments, for models that make sound.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(max_items = 16, example = json!(["piano", "double bass"]))]
@@ -204,7 +267,7 @@ request! {
     }
 
     /// Bars after given ones, in their metre and tempo.
-    Continue [modelled sampled delivered ordered] {
+    Continue [modelled composed sampled delivered ordered] {
         pub input: Input,
         /// New bars; 4 if left out.
         #[serde(deserialize_with = "whole::option::<_, _, 1, 32>")]
@@ -220,7 +283,7 @@ request! {
     }
 
     /// Some bars and drums played anew; everything else stays note for note. `kit` says which drums.
-    Infill [modelled sampled delivered ordered] {
+    Infill [modelled composed sampled delivered ordered] {
         pub input: Input,
         /// First and last bar to play anew, counted from 1; all if left out.
         #[serde(deserialize_with = "whole::pair::<_, _, 1, 1048576>")]
@@ -285,6 +348,9 @@ pub enum OutputFormat {
     Tokens,
     /// All of these.
     Full,
+    /// All of these, and of a melody what the model was told, what the demands cost it, and as files of the first take
+    /// what it looked at: the attention of every layer and head as safetensors, and a picture of their mean.
+    Research,
 }
 
 /// A file of a result.
@@ -302,6 +368,10 @@ pub enum FileFormat {
     Ogg,
     /// The notes as JSON
     Json,
+    /// MusicXML 4.0, with chord symbols
+    MusicXml,
+    /// An ABC tune, with chord symbols
+    Abc,
     /// A picture of the pattern
     Svg,
     /// A picture of the pattern

@@ -11,6 +11,7 @@ mod fake_hub;
 mod family;
 #[cfg(feature = "hub")]
 mod magenta_store;
+mod melody;
 mod musicgen;
 mod registry;
 mod request;

@@ -133,6 +133,19 @@ impl Writer {
     }
 }
 
+impl Request {
+    /// Whether it can be written at all: every field in its range, demands without a contradiction. What
+    /// [`Writer::write`] would refuse before the first token, its style aside.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub fn check(&self) -> Result<(), Error> {
+        check(self)?;
+        Plan::new(&task(self)?.demands)?;
+        Ok(())
+    }
+}
+
 fn check(request: &Request) -> Result<(), Error> {
     let cells = partita_score::demands::cells_per_bar(request.demands.meter);
     if !(CHORD_GRID..=MAX_CELLS_PER_BAR).contains(&cells) {

@@ -18,10 +18,25 @@ const MIDI_TYPES: [&str; 7] = [
     "application/octet-stream",
 ];
 /// Fields whose text is text also when it looks like a number.
-const TEXTS: [&str; 8] =
-    ["model", "model_name", "style", "producer_style", "profile", "output_format", "sound", "custom_id"];
+const TEXTS: [&str; 15] = [
+    "model",
+    "model_name",
+    "style",
+    "producer_style",
+    "profile",
+    "output_format",
+    "sound",
+    "custom_id",
+    "key",
+    "scale",
+    "grid",
+    "strong_beats",
+    "chords",
+    "progression",
+    "mood",
+];
 /// Fields that hold a list, given several times or with commas.
-const LISTS: [&str; 2] = ["kit", "files"];
+const LISTS: [&str; 4] = ["kit", "files", "forbid", "require"];
 /// Bytes of all fields together, without the file.
 const MAX_FIELDS: usize = 1 << 20;
 const MAX_PARTS: usize = 64;

@@ -9,9 +9,9 @@ use crate::Code;
 use crate::family::check::{Check, Chosen, drawn, modelled};
 use crate::family::limits::Size;
 use crate::request::fields::{self, Offer};
-use crate::request::groups::{Delivered, Sampled};
+use crate::request::groups::{Composed, Delivered, Sampled};
 use crate::request::input::{self, Music};
-use crate::request::problems::text;
+use crate::request::problems::{Problems, text};
 use crate::request::{Continue, FileFormat, Generate, Humanize, Infill, OutputFormat};
 
 /// The style of new music when none is asked for.
@@ -34,12 +34,11 @@ pub(crate) fn generate(request: &mut Generate, chosen: &Chosen, kind: &DrumsKind
         ("prompt", request.prompt.is_some()),
         ("negative", request.negative.is_some()),
         ("guidance", request.guidance.is_some()),
-        ("mood", request.mood.is_some()),
         ("instruments", request.instruments.is_some()),
     ] {
         problems.useless(field, is_given, format_args!("{name} reads no words"));
     }
-    problems.useless("key", request.key.is_some(), format_args!("{name} plays drums"));
+    obeys(&request.composed(), name, problems);
     let why = format_args!("{name} plays bars; say bars and tempo");
     problems.useless("seconds", request.seconds.is_some(), why);
     // Whoever watches is told all notes.
@@ -83,6 +82,7 @@ pub(crate) fn continue_(
     let manner = manner(&mut request.style, "any", chosen, kind, check);
     modelled(&mut request.modelled(), chosen);
     sampled(&mut request.sampled(), manner.as_ref(), check);
+    obeys(&request.composed(), &chosen.name, &mut check.problems);
     let bars = *request.bars.get_or_insert(USUAL_BARS);
     check.problems.whole("bars", 1..=32, Some(bars));
     request.fill.get_or_insert(false);
@@ -104,6 +104,7 @@ pub(crate) fn infill(
     let manner = manner(&mut request.style, "any", chosen, kind, check);
     modelled(&mut request.modelled(), chosen);
     sampled(&mut request.sampled(), manner.as_ref(), check);
+    obeys(&request.composed(), &chosen.name, &mut check.problems);
     delivered(&mut request.delivered(), manner.as_ref(), true, check);
     if let Some([first, last]) = request.bars.filter(|[first, last]| *first < 1 || first > last) {
         let allowed = "first and last bar counted from 1, first first";
@@ -187,6 +188,15 @@ pub(crate) fn tally(size: &Size, files: Option<&Vec<FileFormat>>, takes: Option<
     check.tally.add(size, files, takes, SAMPLE_RATE, &mut check.problems);
 }
 
+/// Refuses what a drummer cannot obey.
+fn obeys(fields: &Composed, name: &str, problems: &mut Problems) {
+    problems.useless("mood", fields.mood.is_some(), format_args!("{name} reads no words"));
+    let key = ("key", fields.key.is_some());
+    for (field, is_given) in fields.given().into_iter().chain([key]) {
+        problems.useless(field, is_given, format_args!("{name} plays drums"));
+    }
+}
+
 /// Looks a style up and writes its proper name back.
 fn manner(
     style: &mut Option<String>,
@@ -267,6 +277,12 @@ pub(crate) fn names(lanes: &Lanes) -> Vec<&'static str> {
 
 fn delivered(fields: &mut Delivered, manner: Option<&Manner>, has_tokens: bool, check: &mut Check) {
     let sound = manner.map_or("acoustic", |manner| manner.sound.as_str());
-    let offer = Offer { format: Some(OutputFormat::Notes), files: &[FileFormat::Mid], sound, has_tokens };
+    let offer = Offer {
+        format: Some(OutputFormat::Notes),
+        files: &[FileFormat::Mid],
+        sound,
+        has_tokens,
+        has_research: false,
+    };
     fields::delivered(fields, &offer, &mut check.problems);
 }

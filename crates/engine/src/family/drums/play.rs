@@ -85,7 +85,7 @@ pub(crate) fn generate(model: &Model, request: &Generate, report: &mut dyn Repor
         let mut pattern = take.pattern;
         finish(&mut pattern);
         let (ids, nats) = (Some(take.ids), Some(take.nats));
-        Piece { score: pattern.to_score(), drums: Some(pattern), midi: None, ids, nats }
+        Piece { score: pattern.to_score(), drums: Some(pattern), midi: None, ids, nats, ..Piece::default() }
     });
     let wanted = Wanted::new(request.output_format, request.files.as_ref(), request.sound.as_deref());
     deliver(pieces.collect(), &frame, &wanted, PLAYED, report)
@@ -142,7 +142,7 @@ pub(crate) fn continue_(
                 score
             };
             let (ids, nats) = (Some(take.ids), Some(take.nats));
-            Piece { score, drums: Some(take.pattern), midi: None, ids, nats }
+            Piece { score, drums: Some(take.pattern), midi: None, ids, nats, ..Piece::default() }
         })
         .collect();
     let all_bars = if only_new { new_bars } else { first_bar + new_bars };
@@ -212,7 +212,7 @@ pub(crate) fn infill(
             let mut whole = DrumPattern { hits: [&kept[..], &take.pattern.hits].concat(), ..*pattern };
             whole.sort();
             let (ids, nats) = (Some(take.ids), Some(take.nats));
-            Piece { score, drums: Some(whole), midi: None, ids, nats }
+            Piece { score, drums: Some(whole), midi: None, ids, nats, ..Piece::default() }
         })
         .collect();
     let frame = Frame {
@@ -290,7 +290,7 @@ pub(crate) fn humanize(
         tokens: 0,
         updated,
     };
-    let piece = Piece { score, drums: Some(shown), midi, ids: None, nats: None };
+    let piece = Piece { score, drums: Some(shown), midi, ..Piece::default() };
     let wanted = Wanted::new(request.output_format, request.files.as_ref(), request.sound.as_deref());
     deliver(vec![piece], &frame, &wanted, PLAYED, report)
 }

@@ -22,6 +22,10 @@ const FILES: &str = "wav, flac or ogg";
 pub(crate) fn generate(request: &mut Generate, chosen: &Chosen, check: &mut Check) {
     modelled(&mut request.modelled(), chosen);
     useless(request, &chosen.name, &mut check.problems);
+    let why = format_args!("{} makes sound, no notes", chosen.name);
+    for (field, is_given) in request.composed().given() {
+        check.problems.useless(field, is_given, why);
+    }
     drawn(&mut request.sampled(), USUAL, check);
     let problems = &mut check.problems;
     said(request, problems);

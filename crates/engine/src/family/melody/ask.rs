@@ -1,0 +1,221 @@
+//! From a request to what the writer is asked: new bars, bars after given ones, or bars between them.
+
+use std::ops::Range;
+
+use partita_models::melody::{Given, Harmony, Heard, Request};
+use partita_score::harmony::{Chord, Key};
+use partita_score::{Meter, Score};
+use partita_tokens::song::{ChordClass, Hidden};
+
+use super::line::{heard, pitched};
+use super::obey::{self, Obeyed, Place};
+use crate::request::groups::{Composed, Sampled};
+use crate::request::input::{self, Music};
+use crate::request::problems::Problems;
+use crate::request::{Continue, Generate, Infill, fields};
+
+/// Bars of what is around that the writer hears.
+const BEFORE: u32 = 16;
+const AFTER: u32 = 4;
+/// Bars that are written anew at once.
+const MOST_NEW: u32 = 32;
+
+/// What the writer is asked, and where its answer belongs.
+pub(crate) struct Ask {
+    pub request: Request,
+    pub key: Option<Key>,
+    /// The music that is given, with its melody.
+    pub music: Option<(Score, Heard)>,
+    /// New bars of the piece that the writer sees.
+    pub new: Range<u32>,
+    /// The bar of the given music where that piece begins.
+    pub first: u32,
+    /// Whether its chords go into given music.
+    pub chords: bool,
+}
+
+/// What every verb has, read out of a request.
+struct Fields<'a> {
+    composed: Composed<'a>,
+    style: Option<String>,
+    seed: u64,
+    density: Option<f64>,
+    variations: usize,
+    sampling: partita_nn::Sampling,
+}
+
+macro_rules! fields {
+    ($request:expr) => {{
+        let penalty = $request.repetition_penalty;
+        let sampling = sampling(&$request.sampled(), penalty);
+        Fields {
+            style: $request.style.clone(),
+            seed: $request.seed.unwrap_or(0),
+            density: $request.density,
+            variations: $request.variations.unwrap_or(1),
+            sampling,
+            composed: $request.composed(),
+        }
+    }};
+}
+
+impl Ask {
+    pub fn meter(&self) -> Meter {
+        self.request.demands.meter
+    }
+
+    pub fn tempo(&self) -> f64 {
+        self.request.demands.tempo
+    }
+
+    /// New bars, by their place in the whole music.
+    pub fn bars(&self) -> Range<u32> {
+        self.new.start + self.first..self.new.end + self.first
+    }
+
+    /// `None` after a problem.
+    pub fn generate(request: &mut Generate, problems: &mut Problems) -> Option<Ask> {
+        let meter = fields::meter(request.time_signature.unwrap_or([4, 4]))?;
+        let (tempo, bars) = (request.tempo.unwrap_or(super::check::USUAL_TEMPO), request.bars.unwrap_or(8));
+        const NOTES: &str = "seed_notes";
+        let score =
+            request.seed_notes.as_ref().map(|notes| pitched(&input::from_notes(notes, tempo, meter, NOTES)));
+        let fields = fields!(request);
+        if let Some(score) = score {
+            return after(score, NOTES, bars, true, &fields, problems);
+        }
+        let place = Place { meter, bars, given: 0, tempo, seed: fields.seed };
+        let obeyed = obey::read(&fields.composed, None, &place, problems)?;
+        let (key, request) = asked(obeyed, Given::Nothing, &fields);
+        let ask = Ask { request, key, music: None, new: 0..bars, first: 0, chords: true };
+        checked(ask, &fields.composed, "bars", problems)
+    }
+
+    /// `None` after a problem.
+    pub fn continue_(request: &mut Continue, music: &Music, problems: &mut Problems) -> Option<Ask> {
+        let bars = request.bars.unwrap_or(4);
+        after(pitched(music), music.field, bars, false, &fields!(request), problems)
+    }
+
+    /// `None` after a problem.
+    pub fn infill(request: &mut Infill, music: &Music, problems: &mut Problems) -> Option<Ask> {
+        let score = pitched(music);
+        let heard = heard(&score, music.field).map_err(|fault| problems.merge(fault)).ok()?;
+        let all = heard.piece.bars;
+        let [first, last] = *request.bars.get_or_insert([1, all]);
+        if first < 1 || first > last || last > all || last - first >= MOST_NEW {
+            let allowed = format!("first and last bar in 1..={all}, at most {MOST_NEW} bars");
+            problems.add("bars", &allowed, format_args!("[{first}, {last}]"));
+            return None;
+        }
+        let start = (first - 1).saturating_sub(BEFORE);
+        let seen = last.saturating_add(AFTER).min(all) - start;
+        let new = first - 1 - start..last - start;
+        let fields = fields!(request);
+        let (meter, tempo) = (heard.piece.meter, heard.tempo);
+        let place = Place { meter, bars: new.end, given: new.start, tempo, seed: fields.seed };
+        let mut obeyed = obey::read(&fields.composed, Some(&heard), &place, problems)?;
+        let mut piece = heard.piece.window(start, seen);
+        let length = piece.cells_per_bar();
+        obeyed.demands.bars = seen;
+        // The end of what is seen is there already.
+        obeyed.demands.cadence = None;
+        if obeyed.harmony != Harmony::None {
+            let own = within(&heard.chords, start * length..(start + seen) * length);
+            let asked = std::mem::take(&mut obeyed.demands.chords);
+            let cells = new.start * length..new.end * length;
+            let is_asked = obeyed.harmony == Harmony::Given;
+            obeyed.demands.chords = if is_asked { under(own, asked, cells, seen * length) } else { own };
+            obeyed.harmony = Harmony::Given;
+        }
+        let chords = obeyed.demands.chords.iter();
+        piece.chords = chords.map(|(at, chord)| (*at, ChordClass::of(chord.as_ref()))).collect();
+        let hidden = |bar| Hidden { chords: false, parts: [new.contains(&bar), false, false] };
+        let open = (0..seen).map(hidden).collect();
+        let given = Given::Around { piece, open, pitches: 0..=127 };
+        let (key, request) = asked(obeyed, given, &fields);
+        let ask = Ask { request, key, music: Some((score, heard)), new, first: start, chords: false };
+        checked(ask, &fields.composed, music.field, problems)
+    }
+}
+
+/// Bars after those of a score. `chords`: theirs go into it whether it has some or not.
+fn after(
+    score: Score,
+    field: &str,
+    bars: u32,
+    chords: bool,
+    fields: &Fields,
+    problems: &mut Problems,
+) -> Option<Ask> {
+    let heard = heard(&score, field).map_err(|fault| problems.merge(fault)).ok()?;
+    let given = heard.piece.bars.min(BEFORE);
+    let first = heard.piece.bars - given;
+    let (meter, tempo) = (heard.piece.meter, heard.tempo);
+    let place = Place { meter, bars: given + bars, given, tempo, seed: fields.seed };
+    let obeyed = obey::read(&fields.composed, Some(&heard), &place, problems)?;
+    let chords = chords || !score.chords.is_empty() || obeyed.harmony == Harmony::Given;
+    let piece = heard.piece.window(first, given);
+    let (key, request) = asked(obeyed, Given::Before(piece), fields);
+    let ask = Ask { request, key, music: Some((score, heard)), new: given..given + bars, first, chords };
+    checked(ask, &fields.composed, field, problems)
+}
+
+type Chords = Vec<(u32, Option<Chord>)>;
+
+/// Chords of a stretch of cells, counted from its start.
+fn within(chords: &Chords, cells: Range<u32>) -> Chords {
+    let before = chords.iter().rfind(|(at, _)| *at <= cells.start).map(|(_, chord)| (0, chord.clone()));
+    let later = chords.iter().filter(|(at, _)| (cells.start + 1..cells.end).contains(at));
+    before.into_iter().chain(later.map(|(at, chord)| (at - cells.start, chord.clone()))).collect()
+}
+
+/// `own` chords with `asked` ones in `cells`; what sounded at their end goes on there, if it is before `end`.
+fn under(own: Chords, asked: Chords, cells: Range<u32>, end: u32) -> Chords {
+    let back = own.iter().rfind(|(at, _)| *at <= cells.end).map(|(_, chord)| (cells.end, chord.clone()));
+    let (mut chords, later): (Chords, Chords) = own
+        .into_iter()
+        .filter(|(at, _)| !cells.contains(at) && *at != cells.end)
+        .partition(|(at, _)| *at < cells.start);
+    chords.extend(asked);
+    chords.extend(back.filter(|(at, _)| *at < end));
+    chords.extend(later);
+    chords
+}
+
+fn sampling(fields: &Sampled, penalty: Option<f64>) -> partita_nn::Sampling {
+    let usual = partita_nn::Sampling::default();
+    partita_nn::Sampling {
+        temperature: fields.temperature.map_or(usual.temperature, |value| value as f32),
+        top_k: fields.top_k.unwrap_or(usual.top_k),
+        top_p: fields.top_p.map_or(usual.top_p, |value| value as f32),
+        repetition_penalty: penalty.map_or(usual.repetition_penalty, |value| value as f32),
+    }
+}
+
+fn asked(obeyed: Obeyed, given: Given, fields: &Fields) -> (Option<Key>, Request) {
+    let Obeyed { key, demands, harmony } = obeyed;
+    let request = Request {
+        key,
+        style: fields.style.clone().filter(|style| style != super::check::ANY),
+        density: fields.density,
+        harmony,
+        chord_tones: key.map(Key::pitch_classes),
+        given,
+        sampling: fields.sampling.clone(),
+        variations: fields.variations,
+        ..Request::new(demands, fields.seed)
+    };
+    (key, request)
+}
+
+/// Whether it can be written at all. `music`: the field that given notes are in.
+fn checked(ask: Ask, fields: &Composed, music: &str, problems: &mut Problems) -> Option<Ask> {
+    match ask.request.check() {
+        Ok(()) => Some(ask),
+        Err(error) => {
+            obey::tell(&error, fields, music, problems);
+            None
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The writer of lead sheets: what it can be asked for and how it answers.
+
+mod ask;
+pub(crate) mod check;
+pub(crate) mod kind;
+mod line;
+mod model;
+mod obey;
+pub(crate) mod play;
+mod tap;
+
+pub use model::Model;
+
+/// `model.json` of the writer inside the program.
+pub(crate) const BUNDLED_CONFIG: &[u8] = include_bytes!("../../../../../weights/melody/model.json");
+
+/// What a writer can be asked for.
+pub(crate) const VERBS: &[&str] = &["generate", "continue", "infill"];

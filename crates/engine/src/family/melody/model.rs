@@ -1,0 +1,74 @@
+//! A writer in memory.
+
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+use partita_models::melody::Writer;
+use partita_models::stage::{Counts, Shared, share};
+use partita_nn::Precision;
+
+use crate::Fault;
+use crate::family::model::{Description, broken, compute};
+
+/// A writer's weights and the decoder its requests share.
+pub struct Model {
+    writer: Arc<Writer>,
+    /// `None` only while it is dropped: the thread ends with the last handle.
+    player: Option<Shared>,
+    thread: Option<JoinHandle<()>>,
+    description: Description,
+}
+
+impl Model {
+    /// `files`: `model.json` and `model.safetensors`; `None` for the writer inside the program.
+    ///
+    /// # Errors
+    /// `ModelBroken`; `Internal` when there is no thread to be had.
+    pub(crate) fn load(
+        name: &str,
+        files: Option<(Vec<u8>, Vec<u8>)>,
+        precision: Precision,
+        description: Description,
+    ) -> Result<Model, Fault> {
+        let loaded = match files {
+            None => Writer::bundled(precision),
+            Some((config, weights)) => Writer::load(name, &config, &weights, precision),
+        };
+        let writer = Arc::new(loaded.map_err(|error| broken(name, error))?);
+        let (player, steps) = share(writer.network(), compute()?);
+        let thread = Builder::new().name(format!("partita-{name}")).spawn(move || steps.run());
+        let thread =
+            thread.map_err(|error| Fault::internal(format!("no thread for {name}: {}", error.kind())))?;
+        Ok(Model { writer, player: Some(player), thread: Some(thread), description })
+    }
+
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.writer.memory_bytes() as u64
+    }
+
+    pub(crate) fn description(&self) -> &Description {
+        &self.description
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    pub(crate) fn player(&self) -> &Shared {
+        self.player.as_ref().expect("it is there until the model is dropped")
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.player().counts()
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        self.player = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic in the loop was told to everybody who waited for it.
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! From the fields of a request to what a melody must obey, and from what is wrong with that to fields.
+
+use std::str::FromStr;
+
+use partita_models::melody::{Error, Harmony, Heard};
+use partita_nn::Rng;
+use partita_score::demands::{Contradiction, Demand, Demands, PitchSet, Required, RhythmGrid, StrongBeats};
+use partita_score::harmony::{Chord, Key, NoteName, Progression, Scale, SyntaxError, progressions};
+use partita_score::{Beat, Meter, Tick};
+
+use super::line::usual_range;
+use crate::Code;
+use crate::request::fields::one_of;
+use crate::request::groups::Composed;
+use crate::request::problems::{Problems, text};
+
+/// A stream of the seed that no variation draws from, for what is drawn before the model writes.
+const BEFORE: u64 = u64::MAX;
+/// Pitches when none are asked for.
+const USUAL_RANGE: [u8; 2] = [57, 81];
+/// Longest text of chords, characters.
+const LONGEST_CHORDS: usize = 2000;
+/// Longest text of a key, scale or mood, characters.
+const LONGEST_NAME: usize = 200;
+const MOST_NOTES: usize = 128;
+
+/// The piece that demands are made of.
+pub(crate) struct Place {
+    pub meter: Meter,
+    /// All bars, and those of them that chords of the request do not count.
+    pub bars: u32,
+    pub given: u32,
+    pub tempo: f64,
+    pub seed: u64,
+}
+
+/// What was read.
+pub(crate) struct Obeyed {
+    pub key: Option<Key>,
+    pub demands: Demands,
+    pub harmony: Harmony,
+}
+
+/// Fills in what holds when it is left out. What follows from given music is not told here: the file may be elsewhere.
+pub(crate) fn fill_in(fields: &mut Composed, has_music: bool) {
+    if !has_music {
+        fields.key.get_or_insert_with(|| "C".to_owned());
+        fields.range.get_or_insert(USUAL_RANGE);
+    }
+    fields.grid.get_or_insert_with(|| RhythmGrid::Mixed.name().to_owned());
+    fields.strong_beats.get_or_insert_with(|| StrongBeats::Licensed.name().to_owned());
+    fields.cadence.get_or_insert(true);
+    fields.repetition_penalty.get_or_insert(1.0);
+}
+
+/// Reads all fields; `None` after a problem. `heard`: the music that is given.
+pub(crate) fn read(
+    fields: &Composed,
+    heard: Option<&Heard>,
+    place: &Place,
+    problems: &mut Problems,
+) -> Option<Obeyed> {
+    let found = problems.count();
+    let key = match fields.key.as_deref() {
+        None => Some(heard.and_then(|heard| heard.key).unwrap_or_default()),
+        Some(any) if any.trim().eq_ignore_ascii_case("any") => None,
+        Some(given) => parsed::<Key>("key", given, problems),
+    };
+    let scale = fields.scale.as_deref().and_then(|given| parsed::<Scale>("scale", given, problems));
+    let grids = || RhythmGrid::ALL.map(RhythmGrid::name);
+    let grid =
+        named("grid", fields.grid.as_deref(), RhythmGrid::Mixed, RhythmGrid::from_name, &grids(), problems);
+    let levels = [StrongBeats::Free, StrongBeats::Licensed, StrongBeats::Strict];
+    let level = |name: &str| levels.into_iter().find(|level| level.name() == name);
+    let names = levels.map(StrongBeats::name);
+    let asked = fields.strong_beats.as_deref();
+    let strong_beats = named("strong_beats", asked, StrongBeats::Licensed, level, &names, problems);
+    let [low, high] = fields.range.unwrap_or_else(|| heard.map_or(USUAL_RANGE, usual_range));
+    if low > high || high > 127 {
+        problems.add("range", "lowest and highest in 0..=127, lowest first", format_args!("[{low}, {high}]"));
+    }
+    problems.whole("max_leap", 0..=127, *fields.max_leap);
+    if let Some([fewest, most]) = fields.notes_per_bar.filter(|[fewest, most]| fewest > most || *most > 96) {
+        let allowed = "fewest and most in 0..=96, fewest first";
+        problems.add("notes_per_bar", allowed, format_args!("[{fewest}, {most}]"));
+    }
+    let penalty = |penalty: f64| (1.0..=2.0).contains(&penalty);
+    problems.real("repetition_penalty", "[1, 2]", penalty, *fields.repetition_penalty);
+    let forbidden = notes("forbid", fields.forbid.as_deref(), MOST_NOTES, problems);
+    let required = notes("require", fields.require.as_deref(), Demands::MOST_REQUIRED, problems);
+    let harmony = harmony(fields, problems);
+    if problems.count() > found {
+        return None;
+    }
+    let all = |set, note: &Required| note.pitches().iter().fold(set, |set, pitch| set | PitchSet::of(pitch));
+    let cadence = key.filter(|_| *fields.cadence != Some(false)).map(|key| key.tonic.pitch_class());
+    let mut demands = Demands {
+        scale: scale.map(|scale| scale.pitch_classes()).or(key.map(Key::pitch_classes)),
+        range: low..=high,
+        forbidden: forbidden.iter().fold(PitchSet::EMPTY, all),
+        required,
+        strong_beats,
+        max_leap: *fields.max_leap,
+        grid,
+        density: fields.notes_per_bar.map(|[fewest, most]| fewest..=most),
+        cadence,
+        ..Demands::new(place.meter, place.bars, place.tempo)
+    };
+    if harmony == Harmony::Given {
+        demands.chords = chords(fields, key.unwrap_or_default(), place, problems)?;
+    }
+    Some(Obeyed { key, demands, harmony })
+}
+
+/// Where the chords come from; what excludes each other is told.
+fn harmony(fields: &Composed, problems: &mut Problems) -> Harmony {
+    let ways = [
+        ("no_chords", *fields.no_chords == Some(true)),
+        ("chords", fields.chords.is_some()),
+        ("progression", fields.progression.is_some()),
+        ("mood", fields.mood.is_some()),
+    ];
+    let mut asked = ways.into_iter().filter(|(_, is_asked)| *is_asked).map(|(field, _)| field);
+    let Some(first) = asked.next() else { return Harmony::Written };
+    for other in asked {
+        problems.useless(other, true, format_args!("{first} says where the chords come from"));
+    }
+    if first == "no_chords" { Harmony::None } else { Harmony::Given }
+}
+
+/// The chords of the new bars, by cell of the whole piece.
+fn chords(
+    fields: &Composed,
+    key: Key,
+    place: &Place,
+    problems: &mut Problems,
+) -> Option<Vec<(u32, Option<Chord>)>> {
+    let bars = place.bars - place.given;
+    let given = [("chords", fields.chords.as_deref()), ("progression", fields.progression.as_deref())];
+    let written = given.into_iter().find_map(|(field, given)| Some((field, given?)));
+    let progression = if let Some((field, given)) = written {
+        if !short(field, given, LONGEST_CHORDS, problems) {
+            return None;
+        }
+        let read = Progression::parse_any(given, key, place.meter);
+        read.map_err(|error| syntax(field, &error, problems)).ok()?
+    } else {
+        let mood = fields.mood.as_deref().unwrap_or_default();
+        if !short("mood", mood, LONGEST_NAME, problems) {
+            return None;
+        }
+        let mut rng = Rng::new(place.seed, BEFORE);
+        let drawn = mood
+            .parse::<progressions::Source>()
+            .and_then(|source| progressions::generate(key, source, bars, place.meter, &mut || rng.f64()));
+        drawn.map_err(|error| problems.say(Code::InvalidRequest, "mood", error, None)).ok()?
+    };
+    let whole = progression.fitted(Beat(place.meter.beats_per_bar() * f64::from(bars)));
+    let start = Demands::new(place.meter, place.given, place.tempo).cells();
+    let changes = whole.changes(Demands::PPQ).into_iter();
+    Some(changes.map(|change| (Tick(change.at.0).0 + start, change.chord)).collect())
+}
+
+fn short(field: &str, given: &str, most: usize, problems: &mut Problems) -> bool {
+    let characters = given.chars().count();
+    if characters > most {
+        problems.add(field, &format!("at most {most} characters"), characters);
+    }
+    characters <= most
+}
+
+fn parsed<T: FromStr<Err = SyntaxError>>(field: &str, given: &str, problems: &mut Problems) -> Option<T> {
+    if !short(field, given, LONGEST_NAME, problems) {
+        return None;
+    }
+    given.parse().map_err(|error| syntax(field, &error, problems)).ok()
+}
+
+fn syntax(field: &str, error: &SyntaxError, problems: &mut Problems) {
+    problems.say(Code::InvalidRequest, field, error, None);
+}
+
+fn named<T>(
+    field: &str,
+    given: Option<&str>,
+    usual: T,
+    find: impl Fn(&str) -> Option<T>,
+    names: &[&str],
+    problems: &mut Problems,
+) -> T {
+    let Some(given) = given else { return usual };
+    find(given).unwrap_or_else(|| {
+        problems.add(field, &one_of(names), text(given));
+        usual
+    })
+}
+
+/// Notes by name or number, each with the place of what is none.
+fn notes(field: &str, words: Option<&[String]>, most: usize, problems: &mut Problems) -> Vec<Required> {
+    let words = words.unwrap_or_default();
+    if words.len() > most {
+        problems.add(field, &format!("at most {most} notes"), words.len());
+        return vec![];
+    }
+    let mut notes = Vec::with_capacity(words.len());
+    for (index, word) in words.iter().enumerate() {
+        let class = || Some(Required::Class(NoteName::from_str(word.trim()).ok()?.pitch_class()));
+        match pitch(word).map(Required::Pitch).or_else(class) {
+            Some(note) => notes.push(note),
+            None => problems.add(&format!("{field}/{index}"), "a note, as in F#4, 61 or Bb", text(word)),
+        }
+    }
+    notes
+}
+
+/// A MIDI pitch: a number, or a name with its octave; C4 is 60.
+fn pitch(word: &str) -> Option<u8> {
+    let word = word.trim();
+    if let Ok(number) = word.parse::<u8>() {
+        return (number < 128).then_some(number);
+    }
+    let octave = word.find(|c: char| c == '-' || c.is_ascii_digit())?;
+    NoteName::from_str(&word[..octave]).ok()?.pitch(word[octave..].parse().ok()?)
+}
+
+/// Tells what no melody can meet, at every field that has a part in it. `music`: the field that given notes are in.
+pub(crate) fn tell(error: &Error, fields: &Composed, music: &str, problems: &mut Problems) {
+    let field = match error {
+        Error::Contradiction(contradiction) => return contradicts(contradiction, fields, music, problems),
+        Error::Crowded { .. } => music,
+        Error::Range { field, .. } => match *field {
+            "time" => "time_signature",
+            "region" => "bars",
+            field => field,
+        },
+        other => return problems.say(Code::Internal, "", other, None),
+    };
+    problems.say(Code::InvalidRequest, field, error, None);
+}
+
+fn contradicts(contradiction: &Contradiction, fields: &Composed, music: &str, problems: &mut Problems) {
+    let mut told: Vec<&str> = Vec::new();
+    for demand in contradiction.demands() {
+        let field = match demand {
+            Demand::Meter => "time_signature",
+            Demand::Bars | Demand::Open => "bars",
+            Demand::Scale if fields.scale.is_none() => "key",
+            Demand::Forbidden => "forbid",
+            Demand::Required => "require",
+            Demand::Density => "notes_per_bar",
+            Demand::Chords if fields.progression.is_some() => "progression",
+            Demand::Chords if fields.mood.is_some() => "mood",
+            Demand::Locked => music,
+            // Tempo, scale, range, chords, strong_beats, max_leap, grid and cadence have one name everywhere.
+            other => other.field(),
+        };
+        if !told.contains(&field) {
+            told.push(field);
+            problems.say(Code::InvalidRequest, field, contradiction, None);
+        }
+    }
+    if told.is_empty() {
+        problems.say(Code::InvalidRequest, "", contradiction, None);
+    }
+}
