@@ -7,6 +7,7 @@ pub mod drums;
 pub mod event_rnn;
 pub mod latent;
 pub mod melody;
+pub mod midi_gpt;
 pub mod music_vae;
 pub mod musicgen;
 pub mod stage;

@@ -4,6 +4,7 @@ mod clips;
 mod event_rnn;
 mod live;
 mod melody;
+mod miditok_gpt;
 mod music_vae;
 mod music_vae_errors;
 mod music_vae_int8;
