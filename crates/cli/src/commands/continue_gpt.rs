@@ -2,8 +2,8 @@
 
 use partita_models::midi_gpt::{Piece, Request};
 use partita_nn::Sampling;
-use partita_score::Score;
 use partita_score::picture::piano_roll;
+use partita_score::{Score, midi};
 use partita_tokens::miditok::Limits;
 
 use super::continue_::Options;
@@ -32,7 +32,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let bars = (midi_gpt::has_bars(&model) || options.bars != USUAL_BARS).then_some(options.bars);
     let request = Request {
         limits: Limits { bars, ..limits(key, range.as_ref()) },
-        given: Some(input.bytes.clone()),
+        given: Some(given(&input, options.track)?),
         max_tokens: options.max_tokens,
         sampling: Sampling {
             temperature: playing.temperature as f32,
@@ -60,6 +60,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     command.word(&options.input.to_string());
     command.session(session);
     command.maybe("bars", bars);
+    command.maybe("track", options.track.map(|track| track + 1));
     command.option("max-tokens", options.max_tokens);
     command.flag("only-new", options.only_new);
     command.maybe("key", key);
@@ -83,6 +84,17 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     })
 }
 
+/// What the model reads: the file, or one track of it.
+fn given(input: &Input, track: Option<usize>) -> Result<Vec<u8>> {
+    let Some(index) = track else { return Ok(input.bytes.clone()) };
+    let tracks = &input.score.tracks;
+    let track = tracks.get(index).ok_or_else(|| {
+        let message = format!("track must be in 1..={} of {}, got {}", tracks.len(), input.name, index + 1);
+        Error::usage("track", message)
+    })?;
+    Ok(midi::write(&Score { tracks: vec![track.clone()], ..input.score.clone() }))
+}
+
 /// Options of the drummer and the melody writer that this model has nothing for.
 fn refuse(options: &Options) -> Result<()> {
     let playing = &options.playing;
@@ -90,7 +102,6 @@ fn refuse(options: &Options) -> Result<()> {
         ("style", options.style != "any"),
         ("kit", options.kit.lanes != LaneList::default().lanes),
         ("fill", options.fill),
-        ("track", options.track.is_some()),
         ("density", playing.density.is_some()),
         ("velocity", playing.velocity.0 != (1..=127)),
     ];
