@@ -12,6 +12,7 @@ mod deliver;
 mod error;
 mod latent;
 mod leads;
+mod midi_gpt;
 mod model;
 mod obey;
 mod options;

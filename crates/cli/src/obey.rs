@@ -212,6 +212,28 @@ impl Obeying {
         })
     }
 
+    /// Key and range, for a model that knows no other demands.
+    ///
+    /// # Errors
+    /// A text that is no key, and any other demand.
+    pub fn key_and_range(&self) -> Result<(Option<Key>, Option<Pitches>)> {
+        let given = [
+            ("scale", self.scale.is_some()),
+            ("grid", self.grid != RhythmGrid::Mixed),
+            ("max-leap", self.max_leap.is_some()),
+            ("notes-per-bar", self.notes_per_bar.is_some()),
+            ("strong-beats", self.strong_beats != StrongBeats::Licensed),
+            ("no-cadence", self.no_cadence),
+            ("forbid", self.forbid.is_some()),
+            ("require", self.require.is_some()),
+        ];
+        if let Some((field, _)) = given.into_iter().find(|(_, given)| *given) {
+            let message = format!("{field} must be left out with a GPT-2, which obeys key and range");
+            return Err(Error::usage(field, message));
+        }
+        Ok((self.key(None)?, self.range.clone()))
+    }
+
     /// These options, written out in full.
     pub fn echo(&self, key: Option<Key>, demands: &Demands, line: &mut CommandLine) {
         line.option("key", key.map_or_else(|| "any".to_owned(), |key| key.to_string()));

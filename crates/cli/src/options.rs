@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use clap::Args;
 use partita_engine::Config;
 use partita_models::drums::{ALL_LANES, Lanes, Sampling, lanes_of};
+use partita_models::midi_gpt;
 use partita_score::{Meter, drums};
 
 use crate::error::Invalid;
@@ -165,6 +166,17 @@ impl std::fmt::Display for Velocities {
     }
 }
 
+/// Instruments of General MIDI, -1 for drums.
+#[derive(Clone, Debug)]
+pub struct Programs(pub Vec<i16>);
+
+impl std::fmt::Display for Programs {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = |program: &i16| if *program < 0 { "drums".to_owned() } else { program.to_string() };
+        out.write_str(&self.0.iter().map(name).collect::<Vec<_>>().join(","))
+    }
+}
+
 /// Bars as people count them, the first is 1: `3` or `3-4`.
 #[derive(Clone, Debug)]
 pub struct BarRange {
@@ -210,6 +222,28 @@ fn real(field: &'static str, allowed: &str, fits: impl Fn(f64) -> bool, text: &s
 
 pub fn bars(text: &str) -> Result<u32, Invalid> {
     whole("bars", 1..=32, text)
+}
+
+/// For models that go on as long as one likes.
+pub fn many_bars(text: &str) -> Result<u32, Invalid> {
+    whole("bars", 1..=midi_gpt::MAX_BARS, text)
+}
+
+pub fn max_tokens(text: &str) -> Result<usize, Invalid> {
+    whole("max-tokens", 1..=midi_gpt::MAX_TOKENS, text)
+}
+
+pub fn programs(text: &str) -> Result<Programs, Invalid> {
+    let program = |word: &str| match word.trim() {
+        "drums" => Some(-1),
+        word => word.parse().ok().filter(|program| (0..=127).contains(program)),
+    };
+    let programs: Option<Vec<i16>> = text.split(',').map(program).collect();
+    programs.map(Programs).ok_or_else(|| Invalid {
+        field: "programs",
+        allowed: "numbers in 0..=127 or drums, as in 0,33,drums".into(),
+        got: format!("{text:?}"),
+    })
 }
 
 pub fn variations(text: &str) -> Result<usize, Invalid> {
@@ -373,6 +407,8 @@ mod tests {
         assert_eq!(velocity("90").expect("valid").to_string(), "90-90");
         assert_eq!(bar_range("3").expect("valid").bars, 2..3);
         assert_eq!(bar_range("3-4").expect("valid").to_string(), "3-4");
+        assert_eq!(programs("0, drums,33").expect("valid").to_string(), "0,drums,33");
+        assert!(programs("128").is_err() && programs("").is_err());
         for bad in ["0-10", "10-5", "1-128", "", "-"] {
             assert!(velocity(bad).is_err(), "{bad}");
         }

@@ -8,6 +8,7 @@ pub mod event_rnn;
 pub mod harmony;
 pub mod latent;
 pub mod melody;
+pub mod midi_gpt;
 pub mod music_vae;
 pub mod musicgen;
 pub mod stage;

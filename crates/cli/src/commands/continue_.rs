@@ -6,7 +6,7 @@ use partita_score::picture::drum_grid;
 use partita_score::{Hit, Score, Tick, edit};
 
 use super::melody_edit::{self, Asked};
-use super::{Place, continue_rnn};
+use super::{Place, continue_gpt, continue_rnn};
 use crate::deliver::{Files, Input, Sound};
 use crate::error::{Error, Result};
 use crate::obey::Obeying;
@@ -41,6 +41,9 @@ pub struct Options {
     /// Write on after this track as a melody, the first is 1; done for files without drums too
     #[arg(long, value_parser = options::track, allow_negative_numbers = true)]
     pub track: Option<usize>,
+    /// New tokens after which a GPT-2 of MidiTok's tokens brings the piece to its end, 1..=65536
+    #[arg(long, default_value_t = 1024, value_parser = options::max_tokens, allow_negative_numbers = true)]
+    pub max_tokens: usize,
     #[command(flatten)]
     pub obeying: Obeying,
     #[command(flatten)]
@@ -54,6 +57,9 @@ pub struct Options {
 pub fn run(options: &Options, session: &Session) -> Result<()> {
     if let Some(asked) = continue_rnn::asked_for(session) {
         return continue_rnn::run(options, session, asked);
+    }
+    if crate::midi_gpt::is_asked_for(session, &options.place) {
+        return continue_gpt::run(options, session);
     }
     let mut clock = Clock::start();
     let compute = model::compute()?;

@@ -5,6 +5,7 @@ mod bench;
 mod completions;
 mod config;
 mod continue_;
+mod continue_gpt;
 mod continue_rnn;
 mod convert;
 mod doctor;
@@ -24,6 +25,7 @@ mod interpolate;
 mod keys;
 mod melody;
 mod melody_edit;
+mod midi;
 mod models;
 mod reduce;
 mod render;
@@ -145,6 +147,8 @@ enum Generate {
     Drums(Box<generate::Options>),
     /// A melody with chords, in the key, metre, range and harmony asked for
     Melody(Box<melody::Options>),
+    /// A piece by a GPT-2 of MidiTok's tokens that --model names
+    Midi(Box<midi::Options>),
     /// Sound from words
     Audio(Box<audio::Options>),
 }
@@ -198,6 +202,7 @@ pub fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Generate(Generate::Drums(options)) => generate::run(&options, session),
         Command::Generate(Generate::Melody(options)) => melody::run(&options, session),
+        Command::Generate(Generate::Midi(options)) => midi::run(&options, session),
         Command::Generate(Generate::Audio(options)) => audio::run(&options, session),
         Command::Continue(options) => continue_::run(&options, session),
         Command::Infill(options) => infill::run(&options, session),

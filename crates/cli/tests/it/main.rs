@@ -17,6 +17,7 @@ mod fake_hub;
 mod full;
 mod generating;
 mod latent;
+mod miditok_gpt;
 #[cfg(unix)]
 mod operations;
 #[cfg(unix)]

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use partita_kernels::Pool;
 use partita_models::drums::DrumsConfig;
 use partita_models::melody::MelodyConfig;
+use partita_models::midi_gpt::MidiGpt;
 use partita_models::stage::{Compute, Counts};
 use partita_nn::Precision;
 
@@ -130,6 +131,9 @@ pub fn describe_source(name: &str, source: ModelSource) -> Result<Description, F
         ModelSource::Bundled => describe(name, bundled_config(name)),
         ModelSource::Folder(folder) => describe(name, &read(name, folder, "model.json", MAX_CONFIG)?),
         ModelSource::Stored(stored) => {
+            if MidiGpt::is_at(&stored.folder) {
+                return Err(broken(name, "writes MidiTok's tokens, which only the command line plays"));
+            }
             let config = read(name, &stored.folder, "config.json", MAX_CONFIG)?;
             let kind = musicgen::kind::MusicKind::new(name, &config, &stored.folder)?;
             Ok(Description {

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use partita_models::midi_gpt::MidiGpt;
 use sha2::{Digest, Sha256};
 
 use super::commit::Commit;
@@ -91,6 +92,15 @@ fn choose(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         return Err(Error::content(shown, format!("must hold {missing}, which its index names")));
     }
     layout::check(&names.iter().map(String::as_str).collect::<Vec<_>>(), at)?;
+    // Most GPT-2 on the hub write words, which their tokenizer tells.
+    if MidiGpt::is_at(folder)
+        && let Err(error) = MidiGpt::check(&shown, folder)
+    {
+        return Err(Error::content(
+            shown,
+            format!("must hold a GPT-2 with MidiTok's tokenizer.json: {}", error.why()),
+        ));
+    }
     Ok(names.into_iter().map(|name| (name.clone(), folder.join(name))).collect())
 }
 

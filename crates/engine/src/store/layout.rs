@@ -14,8 +14,8 @@ pub(crate) const CONFIG: &str = "config.json";
 pub(super) const MANIFEST: &str = "weights_manifest.json";
 /// Beside [`CONFIG`] and the weights: without these nothing can be generated.
 pub(super) const REQUIRED: [&str; 1] = ["tokenizer.json"];
-/// Taken along where they are.
-pub(super) const OPTIONAL: [&str; 2] = ["generation_config.json", "preprocessor_config.json"];
+/// Taken along where they are. With `vocab.json` MidiTok's tokenizers say the order of their tokens.
+pub(super) const OPTIONAL: [&str; 3] = ["generation_config.json", "preprocessor_config.json", "vocab.json"];
 
 /// Weights, in the order in which they are looked for.
 const WEIGHTS: [&str; 4] = [
@@ -25,7 +25,7 @@ const WEIGHTS: [&str; 4] = [
     "pytorch_model.bin.index.json",
 ];
 /// Kinds of model (`model_type`) that this program plays.
-const KINDS: [&str; 2] = ["musicgen", "musicgen_melody"];
+const KINDS: [&str; 3] = ["musicgen", "musicgen_melody", "gpt2"];
 /// Of a configuration; published ones have 8 kB.
 const MAX_CONFIG: u64 = 1 << 20;
 /// Files that a manifest names; the largest published model has some hundred.
@@ -119,7 +119,9 @@ pub(super) fn check_config(path: &Path) -> Result<()> {
         return Ok(());
     }
     let kind: String = kind.chars().take(64).collect();
-    Err(Error::content(CONFIG, format!("must have a model_type of {}, got {kind:?}", KINDS.join(" or "))))
+    let [first @ .., last] = KINDS;
+    let allowed = format!("{} or {last}", first.join(", "));
+    Err(Error::content(CONFIG, format!("must have a model_type of {allowed}, got {kind:?}")))
 }
 
 /// Checks that the files `names`, found at `at`, make a model, and nothing that its index names is missing.

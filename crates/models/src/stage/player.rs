@@ -17,7 +17,7 @@ pub struct Compute {
 
 /// One sequence to be continued until its grammar is done.
 pub struct Sequence {
-    /// Tokens that always stay in the context; never empty.
+    /// Tokens that always stay in the context. Never empty together with `given`.
     pub prompt: Vec<u32>,
     /// Tokens of the same section that came before; the oldest bars go when the context is full.
     pub given: Vec<u32>,

@@ -5,6 +5,7 @@ mod event_rnn;
 mod harmony;
 mod live;
 mod melody;
+mod miditok_gpt;
 mod music_vae;
 mod music_vae_errors;
 mod music_vae_int8;

@@ -45,7 +45,8 @@ pub struct Pull {
 
 #[derive(Args, Debug)]
 pub struct Folder {
-    /// Folder with config.json, tokenizer.json and weights, as the hub has them
+    /// Folder with config.json, tokenizer.json and weights, as the hub has them: a MusicGen, or a GPT-2 with MidiTok's
+    /// tokenizer
     folder: PathBuf,
     /// What the model will be called; as the folder if left out
     #[arg(long)]

@@ -7,6 +7,7 @@ use partita_engine::rfc3339;
 use partita_engine::store::{
     Condition, Error as StoreError, Installed, Listed, Source, Store, Verified, catalogue,
 };
+use partita_models::midi_gpt::MidiGpt;
 use serde_json::{Value, json};
 
 use super::place::{Place, at_once, size, watched};
@@ -29,7 +30,8 @@ pub fn all(store: &Store) -> Result<(String, Vec<Value>)> {
     for Listed { name, model } in store.list()? {
         match model {
             Ok(model) => {
-                let _ = writeln!(text, "{name}  store, {}, {}", size(model.bytes), licence(&model));
+                let family = family(&model).map_or_else(String::new, |family| format!("{family}, "));
+                let _ = writeln!(text, "{name}  store, {family}{}, {}", size(model.bytes), licence(&model));
                 objects.push(object(&model));
             }
             Err(error) => {
@@ -150,6 +152,7 @@ pub fn object(model: &Installed) -> Value {
         "name": model.name,
         "place": "store",
         "ok": true,
+        "family": family(model),
         "folder": model.folder,
         "bytes": model.bytes,
         "licence": model.licence.as_ref().map(|licence| &licence.id),
@@ -158,6 +161,11 @@ pub fn object(model: &Installed) -> Value {
         "installed_at": rfc3339(model.installed_at),
         "files": model.files.iter().map(file).collect::<Vec<_>>(),
     })
+}
+
+/// What a model is, where its name does not tell.
+fn family(model: &Installed) -> Option<&'static str> {
+    MidiGpt::is_at(&model.folder).then_some(MidiGpt::FAMILY)
 }
 
 /// The licence of a model for people.

@@ -74,8 +74,18 @@ impl Follow {
         Ok(())
     }
 
-    /// Whether the sequence is whole and closed: by its end token (`EOS_None`), or, in a vocabulary without one, by the
-    /// bar token after the last of [`Limits::bars`], which is no part of the music.
+    /// Takes tokens that are there already, whatever the limits say. Ids that mean nothing are left out.
+    pub fn read(&mut self, ids: &[u32]) {
+        ids.iter().for_each(|&id| self.rules.take_id(&mut self.state, id));
+    }
+
+    /// From here on nothing new begins: what has begun is ended, and bars that are due pass empty.
+    pub fn close(&mut self) {
+        self.state.close();
+    }
+
+    /// Whether the sequence is whole and closed: by its end token (`EOS_None`), or by the bar token after the last of
+    /// [`Limits::bars`], which is no part of the music.
     pub fn is_done(&self) -> bool {
         self.state.is_done()
     }

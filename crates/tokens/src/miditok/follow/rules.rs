@@ -81,6 +81,8 @@ pub(super) struct State {
     begun: Vec<(i16, u8)>,
     /// MIDI-Like: program, pitch and onset of what sounds.
     open: Vec<(i16, u8, i64)>,
+    /// Nothing new begins.
+    closing: bool,
 }
 
 impl State {
@@ -90,6 +92,15 @@ impl State {
 
     pub fn bars(&self) -> u32 {
         self.bars
+    }
+
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// MIDI-Like: whether a note of a program may end now.
+    fn can_end(&self, program: i16) -> bool {
+        self.open.iter().any(|&(own, _, at)| own == program && at < self.tick)
     }
 }
 
@@ -117,10 +128,14 @@ impl Rules {
             pitches: pitches(&config.pitches(), |pitch| {
                 limits.pitches.contains(&pitch) && limits.pitch_classes[usize::from(pitch % 12)]
             }),
-            // Decoders leave out drum pitches beyond the range of the others.
-            drum_pitches: pitches(&config.drum_pitches(), |pitch| {
-                config.tokenization == Tokenization::Structured || config.pitches().contains(&pitch)
-            }),
+            drum_pitches: if config.use_pitchdrum_tokens {
+                // Decoders leave out drum pitches beyond the range of the others.
+                pitches(&config.drum_pitches(), |pitch| {
+                    config.tokenization == Tokenization::Structured || config.pitches().contains(&pitch)
+                })
+            } else {
+                pitches(&config.pitches(), |_| true)
+            },
             programs: programs(config, limits)?,
             signature: limits.signature,
             bars: limits.bars,
@@ -157,11 +172,11 @@ impl Rules {
     }
 
     fn any_pitch(&self, program: i16) -> bool {
-        self.table(self.is_drum_token(program)).contains(&true)
+        self.table(program).contains(&true)
     }
 
-    fn table(&self, drum: bool) -> &[bool; 128] {
-        if drum { &self.drum_pitches } else { &self.pitches }
+    fn table(&self, program: i16) -> &[bool; 128] {
+        if program == DRUMS { &self.drum_pitches } else { &self.pitches }
     }
 
     /// Whether notes of a program have drum tokens.
@@ -189,6 +204,7 @@ impl Rules {
             chords: Vec::new(),
             begun: Vec::new(),
             open: Vec::new(),
+            closing: false,
         };
         self.set_signature(&mut state, TimeSignature::COMMON);
         if !self.config.use_programs {
@@ -248,8 +264,9 @@ impl Rules {
                 }
                 let mut state = state.clone();
                 pieces.iter().all(|&token| {
-                    let allowed = self.may(&state, token);
-                    if allowed {
+                    // What follows the end in one token is no part of the music.
+                    let allowed = state.is_done() || self.may(&state, token);
+                    if allowed && !state.is_done() {
                         self.take(&mut state, token);
                     }
                     allowed
@@ -261,7 +278,9 @@ impl Rules {
     /// Moves on over an allowed id.
     pub fn take_id(&self, state: &mut State, id: u32) {
         for &token in self.pieces.get(id as usize).into_iter().flatten() {
-            self.take(state, token);
+            if !state.is_done() {
+                self.take(state, token);
+            }
         }
     }
 
@@ -298,14 +317,17 @@ impl Rules {
     }
 
     fn may_begin_bar(&self, state: &State) -> bool {
-        // Without an end token, one bar too many says that the music is over.
-        self.bars.is_none_or(|bars| state.bars < bars || (self.end.is_none() && state.bars == bars))
+        // One bar too many says that the music is over: sequences often have no other end, whatever the vocabulary.
+        self.bars.is_none_or(|bars| state.bars <= bars)
     }
 
     /// Between notes.
     fn may_at_time(&self, state: &State, token: Token) -> bool {
         let config = &self.config;
         let fresh = state.place == Place::Time;
+        if state.closing && !self.may_close(state, token) {
+            return false;
+        }
         match token {
             Token::Bar => !config.use_bar_end_tokens && self.may_begin_bar(state),
             Token::BarEnd => self.may_begin_bar(state),
@@ -337,6 +359,19 @@ impl Rules {
             }
             Token::Chord(_) => !self.told() && self.has_time(state) && self.may_say_chord(state),
             _ => !self.told() && self.has_time(state) && self.may_begin_note(state, token),
+        }
+    }
+
+    /// Whether a token between notes leads to the end.
+    fn may_close(&self, state: &State, token: Token) -> bool {
+        let any = state.open.iter().any(|&(.., at)| at < state.tick);
+        match token {
+            Token::Bar | Token::BarEnd => self.bars.is_some(),
+            Token::NoteOff(_) | Token::DrumOff(_) => true,
+            Token::Program(program) => state.can_end(program),
+            // What has only just begun needs some time to sound.
+            Token::TimeShift(_) => !state.open.is_empty() && !any,
+            _ => false,
         }
     }
 
@@ -373,8 +408,10 @@ impl Rules {
     fn may_say_chord(&self, state: &State) -> bool {
         let program = self.sounding_program(state);
         // Its notes must follow, so one must be left to begin.
-        let fits =
-            |program| program != DRUMS && !state.chords.contains(&program) && self.can_begin(state, program);
+        let fits = |program| {
+            let ending = state.closing && state.can_end(program);
+            program != DRUMS && !ending && !state.chords.contains(&program) && self.can_begin(state, program)
+        };
         program.is_some_and(fits)
     }
 
@@ -391,13 +428,11 @@ impl Rules {
         // A track with a sequence of its own has one program.
         let own = self.config.one_stream() || state.program.is_none_or(|own| own == program);
         let known = (-1..128).contains(&program) && self.programs[(program + 1) as usize];
-        own && known
-            && (self.can_begin(state, program)
-                || state.open.iter().any(|it| it.0 == program && it.2 < state.tick))
+        own && known && (self.can_begin(state, program) || state.can_end(program))
     }
 
     fn can_begin(&self, state: &State, program: i16) -> bool {
-        let table = self.table(self.is_drum_token(program));
+        let table = self.table(program);
         (0..128u8).any(|pitch| table[usize::from(pitch)] && !self.is_taken(state, program, pitch))
     }
 
@@ -417,7 +452,11 @@ impl Rules {
         };
         let Some(program) = self.note_program(state, drum) else { return false };
         if on {
-            return self.table(drum)[usize::from(pitch & 127)] && !self.is_taken(state, program, pitch);
+            // What was begun to end a note shall not begin another.
+            let ending = state.closing && state.can_end(program);
+            return !ending
+                && self.table(program)[usize::from(pitch & 127)]
+                && !self.is_taken(state, program, pitch);
         }
         let chord = matches!(state.place, Place::Chord | Place::ChordProgram);
         !chord && state.open.iter().any(|&(own, open, at)| (own, open) == (program, pitch) && at < state.tick)
@@ -428,6 +467,7 @@ impl Rules {
         if !self.config.use_programs {
             // The first note of a track says whether it is drums.
             let fits = !self.config.use_pitchdrum_tokens || state.drums.is_none_or(|drums| drums == drum);
+            let drum = drum || (!self.config.use_pitchdrum_tokens && state.drums == Some(true));
             return fits.then_some(if drum { DRUMS } else { UNTOLD });
         }
         state.program.filter(|&program| self.is_drum_token(program) == drum)
