@@ -17,6 +17,7 @@ mod fake_hub;
 mod full;
 mod generating;
 mod latent;
+mod melody;
 mod miditok_gpt;
 #[cfg(unix)]
 mod operations;
