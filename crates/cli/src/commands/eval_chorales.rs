@@ -36,7 +36,7 @@ pub struct Rolls {
     data: PathBuf,
 }
 
-fn folder<'a>(session: &'a Session, music: train::Music) -> Result<&'a Path> {
+fn folder(session: &Session, music: train::Music) -> Result<&Path> {
     session.model.as_deref().ok_or_else(|| {
         let message = format!("model must be a folder that partita train {} wrote", music.command());
         Error::usage("model", message)

@@ -167,13 +167,10 @@ mod tests {
             };
             let mut cells = empty(2);
             let free: Vec<usize> = (0..8).collect();
-            let mut choices = match Choices::new(&cells, &demands) {
-                Ok(choices) => choices,
-                Err(_) => {
-                    refused += 1;
-                    assert!(!can_be_filled(&mut cells, &demands, &free), "{demands:?}");
-                    continue;
-                }
+            let Ok(mut choices) = Choices::new(&cells, &demands) else {
+                refused += 1;
+                assert!(!can_be_filled(&mut cells, &demands, &free), "{demands:?}");
+                continue;
             };
             for (i, place) in free.iter().enumerate() {
                 let (t, v) = (place / VOICES, place % VOICES);
