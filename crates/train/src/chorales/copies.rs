@@ -103,7 +103,7 @@ mod tests {
         assert_eq!((all.two_bars, all.longest_steps), (1.0, 64));
         let mut half = moved;
         for step in &mut half[40..] {
-            step[1] = Cell::Pitch(61);
+            step[1] = Cell::Pitch(59);
         }
         let part = copies(&data, std::slice::from_ref(&half));
         assert_eq!(part.longest_steps, 40);
