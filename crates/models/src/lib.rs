@@ -3,10 +3,12 @@
 //! Networks see ids and tensors only; what they mean is told by `tokens` and `score`.
 #![forbid(unsafe_code)]
 
+pub mod arrange;
 pub mod drums;
 pub mod event_rnn;
 pub mod latent;
 pub mod melody;
 pub mod music_vae;
 pub mod musicgen;
+pub mod song;
 pub mod stage;
