@@ -1,23 +1,18 @@
 //! From requests to arrangements: rules play, prompts and grammars are cut, tokens read back.
 
-use std::ops::ControlFlow;
-
 use partita_nn::{Rng, Sampler};
 use partita_score::demands::PitchSet;
 use partita_score::harmony::{Chord, Key, NoteName, PitchClasses, symbol};
 use partita_tokens::song::{
-    BandConstraints, BandGrammar, Excerpt, Hidden, Part, PartRules, Piece, PieceNote, Prompt, Reader, Tones,
+    BandConstraints, BandGrammar, Excerpt, Hidden, Part, PartRules, Piece, PieceNote, Prompt, Reader, Token, Tones,
     density_value, encode_bars, encode_prompt,
 };
 
 use super::request::{BassAt, Make, Request};
 use super::rules::{Rule, Sheet, play_bass, play_comp};
 use super::{Arranger, Error};
-use crate::melody::Progress;
+use crate::melody::{Progress, Watch};
 use crate::stage::{Hear, Player, Sequence};
-
-/// Follows a request; `Break` stops it with [`Error::Cancelled`].
-type Watch<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 
 /// Told apart from the model's stream of the same seed.
 const RULES_SEED: u64 = 0x7275_6c65;
@@ -363,8 +358,7 @@ struct Listener<'a, 'b> {
 impl Hear for Listener<'_, '_> {
     fn hear(&mut self, index: usize, id: u32) {
         self.tokens += 1;
-        let bar = matches!(partita_tokens::song::Token::from_id(id), Some(partita_tokens::song::Token::Bar(_)));
-        self.begun[index] += u32::from(bar);
+        self.begun[index] += u32::from(matches!(Token::from_id(id), Some(Token::Bar(_))));
     }
 
     fn end(&mut self, index: usize) {

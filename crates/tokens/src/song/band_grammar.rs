@@ -122,8 +122,10 @@ pub struct BandGrammar {
     notes: u32,
     /// A written note of the bass rings.
     rings: bool,
-    /// Ends of the piano's notes by pitch; 0 for none.
+    /// Ends of the piano's written notes by pitch, and of those kept before this bar; 0 for none. A key struck again
+    /// ends what was written on it, never what is kept.
     sounding: [u32; 128],
+    kept: [u32; 128],
 }
 
 impl BandGrammar {
@@ -152,6 +154,7 @@ impl BandGrammar {
             notes: 0,
             rings: false,
             sounding: [0; 128],
+            kept: [0; 128],
         }
     }
 
@@ -227,7 +230,7 @@ impl BandGrammar {
             self.rings &= bar > self.constraints.excerpt.bars.start && self.is_open(part, bar - 1);
         } else {
             for note in ringing {
-                let end = &mut self.sounding[usize::from(note.pitch & 127)];
+                let end = &mut self.kept[usize::from(note.pitch & 127)];
                 *end = note.end.max(*end);
             }
         }
@@ -251,12 +254,11 @@ impl BandGrammar {
             return PitchSet::EMPTY;
         }
         let mut pitches = rules.pitches(self.constraints.given.chord_at(cell));
-        let ringing = self.sounding.iter().filter(|end| **end > cell).count();
-        if ringing >= usize::from(rules.polyphony.max(1)) {
+        let rings = |pitch: u8| self.sounding[usize::from(pitch)].max(self.kept[usize::from(pitch)]) > cell;
+        let ringing = (0..128).filter(|pitch| rings(*pitch)).fold(PitchSet::EMPTY, PitchSet::with);
+        if ringing.len() >= usize::from(rules.polyphony.max(1)) {
             // What rings may be struck again.
-            for pitch in (0..128u8).filter(|pitch| self.sounding[usize::from(*pitch)] <= cell) {
-                pitches = pitches.without(pitch);
-            }
+            pitches = pitches & ringing;
         }
         // `above` is the lowest pitch that may follow.
         pitches & PitchSet::range(above..=127)

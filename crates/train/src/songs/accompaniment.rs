@@ -335,4 +335,65 @@ mod tests {
         example.targets.iter().for_each(|id| reader.read(*id));
         assert_eq!(reader.finish().parts[Part::Bass.index()], [note(0, 48, 40)]);
     }
+
+    /// A song of many bars: chords, a melody, and a piano of a bass note and two chords a bar.
+    fn song(split: Split) -> Song {
+        let class = |index| partita_tokens::song::ChordClass::from_index(index).unwrap();
+        let bars = 0..24u32;
+        let piano = bars.clone().flat_map(|bar| {
+            let (at, low) = (48 * bar, 36 + (bar % 5) as u8);
+            let chord = [low + 28, low + 31, low + 36].map(|pitch| [(12, pitch), (36, pitch)]);
+            let chord = chord.concat().into_iter().map(move |(from, pitch)| note(at + from, at + from + 12, pitch));
+            std::iter::once(note(at, at + 12, low)).chain(chord)
+        });
+        let mut piano: Vec<PieceNote> = piano.collect();
+        piano.sort();
+        let melody = bars.clone().map(|bar| note(48 * bar, 48 * bar + 24, 70)).collect();
+        Song {
+            name: split.name().into(),
+            split,
+            piece: Piece {
+                meter: Meter::COMMON,
+                bars: 24,
+                chords: bars.map(|bar| (48 * bar, class(1 + bar % 5))).collect(),
+                parts: [melody, vec![], piano],
+            },
+            key: (0, false),
+            tempo: Some(90.0),
+            style: None,
+            has_chords: true,
+            opening: true,
+            closing: true,
+        }
+    }
+
+    #[test]
+    fn every_sequence_fits_and_moves_all_it_tells_to_one_key() {
+        let songs = [Split::Train, Split::Validation].map(song).to_vec();
+        let songs = Songs { collections: vec![songs], split_hash: String::new() };
+        let sampler = BandSampler::new(&songs, 256);
+        let (mut rng, mut moved) = (Rng::new(1, 0), [0; 12]);
+        for _ in 0..300 {
+            let example = sampler.draw(&mut rng);
+            assert!(example.length() <= 256 && example.weights.iter().any(|weight| *weight > 0.0));
+            let mut reader = Reader::new(48, 0..8);
+            example.inputs.iter().for_each(|id| reader.read(*id));
+            let reader = reader.finish();
+            let bass = &reader.parts[Part::Bass.index()];
+            for note in bass {
+                let before = reader.chords.partition_point(|(at, _)| *at <= note.onset);
+                let root = before.checked_sub(1).and_then(|at| reader.chords[at].1.parts()).map(|(root, _)| root);
+                assert!(root.is_none_or(|root| root == note.pitch % 12), "{note:?} under {root:?}");
+            }
+            let piano = &reader.parts[Part::Piano.index()];
+            let low = piano.iter().filter(|note| bass.iter().any(|it| it.onset == note.onset)).count();
+            assert!(bass.is_empty() || low == 0, "the piano plays the bass");
+            if let Some(melody) = reader.parts[0].first() {
+                moved[usize::from(melody.pitch % 12)] += 1;
+            }
+        }
+        assert!(moved.iter().all(|count| *count > 5), "{moved:?}");
+        let notes: usize = covering(&songs, Split::Validation, 256).iter().map(super::super::source::notes).sum();
+        assert_eq!(notes, 24 * 7);
+    }
 }

@@ -129,11 +129,16 @@ fn whatever_is_chosen_every_rule_holds_and_what_is_given_is_told() {
         for part in [Part::Bass, Part::Piano].into_iter().filter(|part| excerpt.parts.contains(part)) {
             let rules = &constraints.rules[part.index()];
             let open = |bar: u32| constraints.open[bar as usize].parts[part.index()];
-            let written: Vec<_> =
+            let mut written: Vec<_> =
                 reader.parts[part.index()].iter().filter(|note| open(note.onset / length)).copied().collect();
             let kept: Vec<_> =
                 piece.part(part).iter().filter(|note| !open(note.onset / length)).copied().collect();
             notes += written.len();
+            // A key that is struck again has been let go.
+            for at in 0..written.len() {
+                let again = written[at + 1..].iter().find(|it| it.pitch == written[at].pitch);
+                written[at].end = written[at].end.min(again.map_or(u32::MAX, |it| it.onset));
+            }
             for note in &written {
                 let tones = rules.tones.classes(piece.chord_at(note.onset));
                 assert!(rules.range.contains(&note.pitch) && !rules.forbidden.contains(note.pitch));
