@@ -3,6 +3,7 @@
 //! Networks see ids and tensors only; what they mean is told by `tokens` and `score`.
 #![forbid(unsafe_code)]
 
+pub mod arrange;
 pub mod drums;
 pub mod event_rnn;
 pub mod harmony;
@@ -11,4 +12,5 @@ pub mod melody;
 pub mod midi_gpt;
 pub mod music_vae;
 pub mod musicgen;
+pub mod song;
 pub mod stage;

@@ -53,7 +53,7 @@ pub fn apply(swung: &mut DrumPattern, unit: SwingUnit, place: f64) -> Result<()>
 }
 
 /// Stretches the first half of a pair and shrinks the second; all in pairs, `[0, 1)`.
-fn warp(straight: f64, place: f64) -> f64 {
+pub fn warp(straight: f64, place: f64) -> f64 {
     if straight < 0.5 { straight * 2.0 * place } else { place + (straight - 0.5) * 2.0 * (1.0 - place) }
 }
 

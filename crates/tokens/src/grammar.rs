@@ -21,6 +21,11 @@ pub trait Grammar: Send {
     /// Whether the section is complete; its last token has been taken then.
     fn is_done(&self) -> bool;
 
+    /// Whether the next token is told rather than chosen: it counts in no likelihood.
+    fn is_given(&self) -> bool {
+        false
+    }
+
     /// Whether a token begins a bar.
     fn is_bar(&self, id: u32) -> bool;
 

@@ -235,13 +235,16 @@ impl Lane {
         let repeats = |id: &&u32| penalised && grammar.repeats(**id);
         let history: Vec<u32> = self.played.ids.iter().filter(repeats).copied().collect();
         let id = sampler.sample(logits, &history, Some(&mask), rng)?;
+        let told = grammar.is_given();
         grammar.advance(id).map_err(|error| Error::Model(error.to_string()))?;
         if !grammar.is_done() {
             self.played.ids.push(id);
         }
-        let (chosen, allowed) = log_probability_under(logits, id, &mask);
-        self.played.nats -= chosen;
-        self.played.cost -= allowed;
+        if !told {
+            let (chosen, allowed) = log_probability_under(logits, id, &mask);
+            self.played.nats -= chosen;
+            self.played.cost -= allowed;
+        }
         Ok(id)
     }
 

@@ -1,5 +1,6 @@
 //! The drummer that ships, from outside: demands hold, seeds repeat, mistakes are named.
 
+mod arrange;
 mod clips;
 mod event_rnn;
 mod harmony;
@@ -17,6 +18,7 @@ mod musicgen_packed;
 mod musicgen_shared;
 mod recipe;
 mod shared;
+mod song;
 mod streaming;
 
 use std::ops::ControlFlow;

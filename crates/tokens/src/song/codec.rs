@@ -142,7 +142,7 @@ pub(super) fn encode_bar_chords(piece: &Piece, bar: u32, out: &mut impl Extend<u
 }
 
 /// `fresh`: nothing rings at the start of the bar, as far as a reader knows.
-fn encode_part(piece: &Piece, part: Part, bar: u32, fresh: bool, out: &mut Vec<u32>) {
+pub(super) fn encode_part(piece: &Piece, part: Part, bar: u32, fresh: bool, out: &mut Vec<u32>) {
     let length = piece.cells_per_bar();
     let (start, end) = (bar * length, (bar + 1) * length);
     let notes = piece.part(part);

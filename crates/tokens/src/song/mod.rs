@@ -11,12 +11,14 @@
 //!
 //! Ids never change their meaning under the format's name, [`FORMAT`].
 
+mod band_grammar;
 mod chord_class;
 mod codec;
 mod grammar;
 mod piece;
 mod vocab;
 
+pub use band_grammar::{BandConstraints, BandGrammar, PartRules, Tones};
 pub use chord_class::ChordClass;
 pub use codec::{Excerpt, Hidden, Prompt, Reader, encode_bars, encode_filling, encode_prompt};
 pub use grammar::{Constraints, LeadGrammar};

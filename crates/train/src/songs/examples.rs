@@ -158,10 +158,15 @@ fn transpose(window: &mut Window, rng: &mut Rng) {
     }
     let by = allowed[(rng.f64() * allowed.len() as f64) as usize];
     window.key.0 = (i32::from(window.key.0) + by).rem_euclid(12) as u8;
-    for chord in &mut window.piece.chords {
+    transpose_piece(&mut window.piece, by);
+}
+
+/// Notes that leave the keyboard are dropped.
+pub(super) fn transpose_piece(piece: &mut Piece, by: i32) {
+    for chord in &mut piece.chords {
         chord.1 = chord.1.transposed(by);
     }
-    for notes in &mut window.piece.parts {
+    for notes in &mut piece.parts {
         notes.retain(|note| PITCHES.contains(&((i32::from(note.pitch) + by).clamp(0, 127) as u8)));
         notes.iter_mut().for_each(|note| note.pitch = (i32::from(note.pitch) + by) as u8);
     }

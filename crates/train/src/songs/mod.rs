@@ -1,7 +1,9 @@
 //! Songs: lead sheets (melody and chord symbols) and art songs (voice and piano).
 //!
-//! Rule: what a network is asked comes from `examples.rs`; `collection.rs` only says what was written down.
+//! Rule: what a network is asked comes from `examples.rs` and `accompaniment.rs`; `collection.rs` only says what was written down.
 
+mod accompaniment;
+mod band_source;
 mod collection;
 mod evaluate;
 mod examples;
@@ -9,6 +11,8 @@ mod key;
 mod piece;
 mod source;
 
+pub use accompaniment::{BandSampler, bass_line};
+pub use band_source::BandSource;
 pub use collection::{Error, STYLES, Song, Songs};
 pub use evaluate::{Copies, Likelihood, copies, likelihood};
 pub use examples::{Sampler, covering};

@@ -1,0 +1,298 @@
+//! Accompaniments obey, whatever the weights say, and rules play what their request allows.
+
+use std::ops::ControlFlow;
+
+use partita_models::arrange::{
+    Arrangement, Arranger, BassAt, BassRule, CompRule, Error, Made, Make, Request, Rule, arrange_by_rule,
+};
+use partita_models::melody::Progress;
+use partita_models::stage::share;
+use partita_nn::Rng;
+use partita_score::Meter;
+use partita_score::demands::{PitchSet, RhythmGrid};
+use partita_score::harmony::{Key, PitchClasses};
+use partita_tokens::song::{ChordClass, Part, PartRules, Piece, PieceNote, Tones};
+
+use crate::compute;
+
+const METERS: [&str; 9] = ["4/4", "3/4", "2/4", "6/8", "5/4", "7/8", "12/8", "2/2", "3/8"];
+
+fn arranger() -> Arranger {
+    Arranger::untrained(32, 1, 2, 7).expect("small sizes are valid")
+}
+
+fn go(_: &Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn below(rng: &mut Rng, bound: u32) -> u32 {
+    rng.below(u64::from(bound)) as u32
+}
+
+/// Chords and a melody, one in three with a bass and a piano.
+fn sheet(rng: &mut Rng, meter: &str, bars: u32) -> Piece {
+    let mut piece = Piece { meter: meter.parse::<Meter>().expect(meter), bars, ..Piece::default() };
+    let (length, end) = (piece.cells_per_bar(), bars * piece.cells_per_bar());
+    let class = |rng: &mut Rng| ChordClass::from_index(below(rng, ChordClass::COUNT)).expect("in range");
+    for at in (0..end).step_by(6) {
+        let often = if at % length == 0 { 2 } else { 12 };
+        if below(rng, often) == 0 {
+            piece.chords.push((at, class(rng)));
+        }
+    }
+    let parts = if below(rng, 3) == 0 { &Part::ALL[..] } else { &Part::ALL[..1] };
+    for part in parts {
+        let mut at = below(rng, 12);
+        while at < end {
+            let long = 2 + below(rng, 20);
+            let note = PieceNote { onset: at, end: (at + long).min(end), pitch: 36 + below(rng, 40) as u8 };
+            piece.parts[part.index()].push(note);
+            at += long + below(rng, 6);
+        }
+    }
+    piece
+}
+
+fn rules(rng: &mut Rng, most: u32) -> PartRules {
+    let low = 21 + below(rng, 50) as u8;
+    let collection = PitchClasses::from_bits(below(rng, 4096) as u16);
+    PartRules {
+        range: low..=(low + 5 + below(rng, 30) as u8).min(108),
+        forbidden: PitchSet::of(below(rng, 128) as u8).with(below(rng, 128) as u8),
+        tones: match below(rng, 5) {
+            0 => Tones::Free,
+            1 => Tones::Collection(collection),
+            2 => Tones::Chord,
+            _ => Tones::CollectionOrChord(collection),
+        },
+        grid: RhythmGrid::ALL[below(rng, 9) as usize],
+        polyphony: 1 + below(rng, most) as u8,
+        notes_per_bar: 1 + below(rng, 16),
+    }
+}
+
+fn request(rng: &mut Rng, seed: u64) -> Request {
+    let meter = METERS[below(rng, METERS.len() as u32) as usize];
+    let bars = 1 + below(rng, 5);
+    let piece = sheet(rng, meter, bars);
+    let key: Key = ["C major", "F# minor", "Bb major"][below(rng, 3) as usize].parse().expect("keys");
+    let first = below(rng, piece.bars);
+    let last = first + 1 + below(rng, piece.bars - first);
+    Request {
+        bass: match below(rng, 3) {
+            0 => Make::Keep,
+            1 => Make::Rule(BassRule::ALL[below(rng, 7) as usize]),
+            _ => Make::Model,
+        },
+        piano: match below(rng, 3) {
+            0 => Make::Keep,
+            1 => Make::Rule(CompRule::ALL[below(rng, 7) as usize]),
+            _ => Make::Model,
+        },
+        bars: if rng.below(2) == 0 { 0..piece.bars } else { first..last },
+        bass_rules: rules(rng, 1),
+        piano_rules: rules(rng, 5),
+        bass_at: [BassAt::Free, BassAt::Tones, BassAt::Roots][below(rng, 3) as usize],
+        density: (rng.below(2) == 0).then(|| rng.f64()),
+        ..Request::new(piece, Some(key), 100.0, seed)
+    }
+}
+
+/// What is wrong with an arrangement, in words.
+fn broken(request: &Request, found: &Arrangement) -> Vec<String> {
+    let (given, piece) = (&request.piece, &found.piece);
+    let length = piece.cells_per_bar();
+    let mut broken = Vec::new();
+    let mut check = |holds: bool, what: String| {
+        if !holds {
+            broken.push(what);
+        }
+    };
+    check((given.bars, given.meter, &given.chords) == (piece.bars, piece.meter, &piece.chords), "frame".into());
+    check(given.part(Part::Melody) == piece.part(Part::Melody), "melody".into());
+    for (part, made, rules) in [
+        (Part::Bass, request.bass != Make::Keep, &request.bass_rules),
+        (Part::Piano, request.piano != Make::Keep, &request.piano_rules),
+    ] {
+        let open = |note: &&PieceNote| made && request.bars.contains(&(note.onset / length));
+        let (fresh, kept): (Vec<_>, Vec<_>) = piece.part(part).iter().partition(open);
+        let expected: Vec<_> = given.part(part).iter().filter(|note| !open(note)).collect();
+        check(kept == expected, format!("{part:?}: kept {kept:?} of {expected:?}"));
+        for note in &fresh {
+            let fits = rules.pitches(piece.chord_at(note.onset)).contains(note.pitch);
+            check(fits, format!("{part:?}: {note:?} is none of its pitches"));
+            check(rules.grid.has(note.onset % length), format!("{part:?}: {note:?} is off {}", rules.grid));
+            let end = request.bars.end * length;
+            check(note.onset < note.end && note.end <= end, format!("{part:?}: {note:?} rings past {end}"));
+            let before = kept.iter().filter(|it| it.onset < note.onset && it.end > note.onset);
+            let ringing = fresh.iter().filter(|it| it.onset <= note.onset && it.end > note.onset);
+            let mut pitches: Vec<u8> = before.chain(ringing).map(|it| it.pitch).collect();
+            pitches.sort_unstable();
+            pitches.dedup();
+            let most = usize::from(rules.polyphony);
+            check(pitches.len() <= most, format!("{part:?}: {pitches:?} sound at {}", note.onset));
+        }
+        for bar in request.bars.clone() {
+            let inside = |cell: u32| (bar * length..(bar + 1) * length).contains(&cell);
+            let changes = found.chords.iter().filter(|(at, _)| part == Part::Bass && inside(*at)).count();
+            let count = fresh.iter().filter(|note| inside(note.onset)).count();
+            let most = (rules.notes_per_bar as usize).max(changes);
+            check(count <= most, format!("{part:?}: {count} notes in bar {bar}"));
+        }
+    }
+    let busy = given.part(Part::Bass).iter().filter(|note| note.onset < request.bars.start * length);
+    let busy = busy.map(|note| note.end).max().unwrap_or(0);
+    if request.bass != Make::Keep && request.bass_at == BassAt::Roots {
+        let mut before = None;
+        for (at, chord) in &found.chords {
+            let same = before == Some(chord);
+            before = Some(chord);
+            let (bar, on) = (at / length, request.bass_rules.grid.has(at % length));
+            let Some(chord) = chord.as_ref().filter(|_| on && !same && *at >= busy) else { continue };
+            if request.bars.contains(&bar) {
+                let note = piece.part(Part::Bass).iter().find(|note| note.onset == *at);
+                let root = note.is_some_and(|note| note.pitch % 12 == chord.root.pitch_class());
+                check(root, format!("{note:?} begins {chord} at {at}"));
+            }
+        }
+    }
+    broken
+}
+
+#[test]
+fn no_accompaniment_breaks_any_rule_it_was_made_under() {
+    let (arranger, compute) = (arranger(), compute());
+    let mut rng = Rng::new(5, 0);
+    let (mut made, mut refused, mut notes) = (0, 0, 0);
+    while made < 250 {
+        let request = request(&mut rng, made);
+        match arranger.arrange(&compute, &request, &mut go) {
+            Ok(found) => {
+                assert_eq!(broken(&request, &found[0]), [""; 0], "{request:?}");
+                assert_eq!(found[0].score(request.key, 100.0).end().0 % 40, 0);
+                notes += found[0].piece.parts.iter().map(Vec::len).sum::<usize>();
+                made += 1;
+            }
+            Err(Error::NoAnchor { .. }) => refused += 1,
+            Err(error) => panic!("{error}: {request:?}"),
+        }
+    }
+    assert!(refused < 4 * made && notes > 3000, "{refused} refused, {notes} notes");
+}
+
+fn plain(bars: u32, seed: u64) -> Request {
+    let piece = sheet(&mut Rng::new(seed, 9), "4/4", bars);
+    let piece = Piece { parts: [piece.parts[0].clone(), vec![], vec![]], ..piece };
+    Request::new(piece, Some("G major".parse().expect("a key")), 100.0, seed)
+}
+
+#[test]
+fn a_request_becomes_the_same_alone_and_in_company() {
+    let (arranger, compute) = (arranger(), compute());
+    let requests = [Request { variations: 3, ..plain(6, 1) }, plain(3, 2), plain(8, 3)];
+    let alone: Vec<_> =
+        requests.iter().map(|it| arranger.arrange(&compute, it, &mut go).expect("plays")).collect();
+    assert_ne!(alone[0][0].ids, alone[0][1].ids);
+    let mut second = requests[0].clone();
+    (second.stream, second.variations) = (1, 1);
+    let second = arranger.arrange(&compute, &second, &mut go).expect("plays").remove(0);
+    assert_eq!(Arrangement { variation: 1, ..second }, alone[0][1]);
+    assert_eq!(arranger.arrange_all(&compute, &requests, &mut go).expect("plays"), alone);
+    let (shared, work) = share(arranger.network(), compute.clone());
+    let thread = std::thread::spawn(move || work.run());
+    std::thread::scope(|scope| {
+        let players: Vec<_> = (requests.iter())
+            .map(|request| {
+                let (shared, arranger) = (shared.clone(), &arranger);
+                scope.spawn(move || arranger.arrange(&shared, request, &mut go).expect("plays"))
+            })
+            .collect();
+        for (player, alone) in players.into_iter().zip(&alone) {
+            assert_eq!(&player.join().expect("no panic"), alone);
+        }
+    });
+    drop(shared);
+    thread.join().expect("the loop ends");
+}
+
+#[test]
+fn pieces_longer_than_the_context_are_written_to_their_ends() {
+    let request = Request { bass_at: BassAt::Free, ..plain(48, 4) };
+    let found = arranger().arrange(&compute(), &request, &mut go).expect("plays").remove(0);
+    assert!(found.ids.len() > 2048, "{} tokens are not long", found.ids.len());
+    assert_eq!(broken(&request, &found), [""; 0]);
+    assert!(found.nats > 0.0 && found.cost >= 0.0 && found.cost < found.nats);
+}
+
+#[test]
+fn what_is_given_counts_in_no_likelihood() {
+    // Of what is written, nothing but the one place the rules leave: silence.
+    let mut request = plain(4, 4);
+    request.bass = Make::Keep;
+    request.piano_rules.tones = Tones::Collection(PitchClasses::EMPTY);
+    let found = arranger().arrange(&compute(), &request, &mut go).expect("plays").remove(0);
+    // Four bars of nothing: the ends of four pianos, at about the logarithm of the vocabulary each.
+    assert!(found.piece.part(Part::Piano).is_empty() && found.ids.len() > 40);
+    assert!(found.nats < 4.0 * 12.0 && (found.nats - found.cost).abs() < 1e-6, "{} nats", found.nats);
+}
+
+#[test]
+fn every_rule_plays_in_every_metre() {
+    for meter in METERS {
+        for index in 0..7 {
+            let mut rng = Rng::new(3, index as u64);
+            let mut piece = sheet(&mut rng, meter, 4);
+            piece.parts = [piece.parts[0].clone(), vec![], vec![]];
+            piece.chords = (0..4).map(|bar| (bar * piece.cells_per_bar(), 1 + 5 * bar)).map(|(at, class)| {
+                (at, ChordClass::from_index(class).expect("in range"))
+            }).collect();
+            let (bass, comp) = (BassRule::ALL[index], CompRule::ALL[index]);
+            let mut request = Request::new(piece, Some("C major".parse().expect("a key")), 100.0, 1);
+            (request.bass, request.piano) = (Make::Rule(bass), Make::Rule(comp));
+            let found = arrange_by_rule(&request).expect("plays").remove(0);
+            assert_eq!(broken(&request, &found), [""; 0], "{bass:?} {comp:?} in {meter}");
+            assert_eq!(found.made, [Made::Given, Made::Rule(Rule::Bass(bass)), Made::Rule(Rule::Comp(comp))]);
+            for part in [Part::Bass, Part::Piano] {
+                let bars = (0..4).filter(|bar| {
+                    let inside = |note: &&PieceNote| note.onset / found.piece.cells_per_bar() == *bar;
+                    found.piece.part(part).iter().any(|note| inside(&note))
+                });
+                assert_eq!(bars.count(), 4, "{bass:?} {comp:?} in {meter}: {:?}", found.piece.part(part));
+            }
+            assert_eq!(arrange_by_rule(&request).expect("plays").remove(0), found);
+        }
+    }
+}
+
+#[test]
+fn mistakes_are_named() {
+    let said = |request: Request| match arrange_by_rule(&request) {
+        Ok(_) => "nothing".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let mut by_rule = plain(2, 1);
+    by_rule.piece.chords = vec![(0, ChordClass::from_index(2).expect("in range"))];
+    (by_rule.bass, by_rule.piano) = (Make::Rule(BassRule::Walking), Make::Keep);
+    assert_eq!(said(by_rule.clone()), "nothing");
+    let check = |change: &dyn Fn(&mut Request), expected: &str| {
+        let mut request = by_rule.clone();
+        change(&mut request);
+        assert_eq!(said(request), expected);
+    };
+    check(
+        &|it| it.piano = Make::Model,
+        "parts must be kept or made by rule where there is no model, got a part by model",
+    );
+    check(
+        &|it| it.bass_rules.range = 38..=44,
+        "bar 1 must begin C# on its bass in the bass, which has no such pitch within its rules",
+    );
+    check(&|it| it.bass_rules.range = 12..=40, "range must be within 21-108 for the bass, got 12-40");
+    check(&|it| it.piano_rules.polyphony = 11, "polyphony must be in 1..=10 for the piano, got 11");
+    check(&|it| it.bars = 1..5, "bars must be some of 0..2, got 1..5");
+    check(
+        &|it| it.piece.parts[0] = vec![PieceNote { onset: 0, end: 3, pitch: 12 }],
+        "notes must be pitches in 21..=108 at cells in 0..96, got 12 at 0..3",
+    );
+    check(&|it| it.variations = 0, "variations must be in 1..=64, got 0");
+}
