@@ -155,6 +155,23 @@ impl From<partita_models::melody::Error> for Error {
     }
 }
 
+impl From<partita_models::song::Error> for Error {
+    fn from(error: partita_models::song::Error) -> Error {
+        use partita_models::song::Error as Song;
+        match error {
+            Song::Melody(error) => error.into(),
+            Song::Drums(error) => error.into(),
+            Song::Arrange(partita_models::arrange::Error::Range { field, allowed, got }) => {
+                Error::usage(field, format!("{field} must be {allowed}, got {got}"))
+            }
+            Song::Arrange(partita_models::arrange::Error::Cancelled) if crate::cancel::requested() => {
+                Error::interrupted()
+            }
+            other => Error::failed(other),
+        }
+    }
+}
+
 impl From<partita_models::harmony::Error> for Error {
     fn from(error: partita_models::harmony::Error) -> Error {
         use partita_models::harmony::Error as Harmony;

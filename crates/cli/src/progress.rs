@@ -27,6 +27,16 @@ pub fn lead<T>(session: &Session, work: impl FnOnce(&mut partita_models::melody:
     })
 }
 
+/// [`watch`] for songs, whose parts come one after another.
+pub fn song<T>(session: &Session, work: impl FnOnce(&mut partita_models::song::Watch) -> T) -> T {
+    watch(session, |watch| {
+        work(&mut |progress| {
+            let (tokens, bars, total_bars) = (progress.tokens, progress.bars, progress.total_bars);
+            watch.progress(&Progress { tokens, bars, total_bars, new: Vec::new() })
+        })
+    })
+}
+
 /// Runs `work` with a watch that moves a bar and stops at Ctrl-C.
 pub fn watch<T>(session: &Session, work: impl FnOnce(&mut dyn Watch) -> T) -> T {
     cancel::listen();

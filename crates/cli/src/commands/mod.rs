@@ -31,6 +31,7 @@ mod reduce;
 mod render;
 mod sample;
 mod serve;
+mod song;
 mod styles;
 mod tasks;
 mod top;
@@ -149,6 +150,8 @@ enum Generate {
     Melody(Box<melody::Options>),
     /// A piece by a GPT-2 of MidiTok's tokens that --model names
     Midi(Box<midi::Options>),
+    /// A song: melody, chords, bass and drums as tracks of one file, and as stems
+    Song(Box<song::Options>),
     /// Sound from words
     Audio(Box<audio::Options>),
 }
@@ -203,6 +206,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Generate(Generate::Drums(options)) => generate::run(&options, session),
         Command::Generate(Generate::Melody(options)) => melody::run(&options, session),
         Command::Generate(Generate::Midi(options)) => midi::run(&options, session),
+        Command::Generate(Generate::Song(options)) => song::run(&options, session),
         Command::Generate(Generate::Audio(options)) => audio::run(&options, session),
         Command::Continue(options) => continue_::run(&options, session),
         Command::Infill(options) => infill::run(&options, session),

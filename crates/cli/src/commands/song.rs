@@ -1,0 +1,233 @@
+//! `generate song`: melody, chords, bass and drums together, in one file and as stems.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use partita_models::arrange::{BassRule, CompRule, Made, Make};
+use partita_models::melody;
+use partita_models::song::{Band, Feel, Request, Song, stems, write_song};
+use partita_nn::Rng;
+use partita_score::harmony::Key;
+use partita_score::picture::piano_rolls;
+use partita_score::{Meter, Score};
+use serde_json::json;
+
+use crate::deliver::{Files, Sound};
+use crate::error::{Error, Invalid, Result};
+use crate::obey::{Harmonic, Obeying, Pitches};
+use crate::options::{self, Tokens};
+use crate::output::Target;
+use crate::report::{self, CommandLine};
+use crate::session::{Clock, Session};
+use crate::{leads, model, progress};
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Style of the drums, which the others follow, or a profile in a YAML file; see `partita styles list`
+    #[arg(long, default_value = "pop", value_name = "NAME|FILE.yaml")]
+    style: String,
+    /// Bars to write, 1..=32
+    #[arg(long, default_value_t = 16, value_parser = options::bars, allow_negative_numbers = true)]
+    bars: u32,
+    /// Time signature, as in 7/8
+    #[arg(long, default_value_t = Meter::COMMON, value_parser = options::time, allow_hyphen_values = true)]
+    time: Meter,
+    /// Beats per minute, 40..=300; the style's own if left out
+    #[arg(long, value_parser = options::tempo, allow_negative_numbers = true)]
+    tempo: Option<f64>,
+    /// How the bass is played, by rule; the style's own way if left out
+    #[arg(long, value_parser = bass_rule, value_name = "RULE")]
+    bass: Option<BassRule>,
+    /// How the chords are played, by rule; the style's own way if left out
+    #[arg(long, value_parser = comp_rule, value_name = "RULE")]
+    comping: Option<CompRule>,
+    /// Leave parts out, as in bass,drums
+    #[arg(long, value_delimiter = ',', value_parser = ["melody", "chords", "bass", "drums"])]
+    without: Vec<String>,
+    /// End with a fill of the drums
+    #[arg(long)]
+    fill: bool,
+    /// No swing, whatever the style
+    #[arg(long)]
+    straight: bool,
+    /// Folder for a WAV file of each track
+    #[arg(long, value_name = "DIR")]
+    stems: Option<PathBuf>,
+    #[command(flatten)]
+    obeying: Obeying,
+    #[command(flatten)]
+    harmony: Harmonic,
+    #[command(flatten)]
+    tokens: Tokens,
+    #[command(flatten)]
+    files: Files,
+}
+
+fn bass_rule(text: &str) -> std::result::Result<BassRule, Invalid> {
+    BassRule::from_name(text).ok_or_else(|| Invalid {
+        field: "bass",
+        allowed: format!("one of {}", BassRule::ALL.map(BassRule::name).join(", ")),
+        got: format!("{text:?}"),
+    })
+}
+
+fn comp_rule(text: &str) -> std::result::Result<CompRule, Invalid> {
+    CompRule::from_name(text).ok_or_else(|| Invalid {
+        field: "comping",
+        allowed: format!("one of {}", CompRule::ALL.map(CompRule::name).join(", ")),
+        got: format!("{text:?}"),
+    })
+}
+
+/// A stream of the seed that no variation draws from.
+const BEFORE: u64 = u64::MAX;
+
+pub fn run(options: &Options, session: &Session) -> Result<()> {
+    let mut clock = Clock::start();
+    let compute = model::compute()?;
+    let writer = model::writer(session)?;
+    let drummer = model::drummer(&Session { model: None, ..session.clone() })?;
+    let style = model::style(&drummer, &options.style)?;
+    clock.lap("load");
+    let sound = Sound::of_style(&style);
+    let tokens = &options.tokens;
+    let mut delivery = options.files.plan(tokens.variations, sound, session.json)?;
+    let seed = tokens.seed.unwrap_or_else(options::random_seed);
+    let key = options.obeying.key(Some(Key::default()))?;
+    let tempo = options.tempo.unwrap_or_else(|| style.default_tempo());
+    let mut demands = options.obeying.demands(key, Pitches(57..=81), options.time, options.bars, tempo)?;
+    let mut rng = Rng::new(seed, BEFORE);
+    demands.chords = options.harmony.chords(key, &demands, &mut || rng.f64())?;
+    if options.harmony.is_none() {
+        return Err(Error::usage(
+            "no-chords",
+            "no-chords must be left to generate melody: a band needs chords",
+        ));
+    }
+    let lead = melody::Request {
+        key,
+        chord_tones: key.map(Key::pitch_classes),
+        sampling: tokens.sampling()?,
+        variations: tokens.variations,
+        ..melody::Request::new(demands, seed)
+    };
+    let mut request = Request::new(style.clone(), lead);
+    request.fill = options.fill;
+    if let Some(rule) = options.bass {
+        request.bass = Make::Rule(rule);
+    }
+    if let Some(rule) = options.comping {
+        request.chords = Make::Rule(rule);
+    }
+    if options.straight {
+        request.feel = Feel::Straight;
+    }
+    let band = Band { arranger: None, drummer: (&drummer, &compute) };
+    let mut songs = progress::song(session, |watch| write_song((&writer, &compute), &band, &request, watch))?;
+    for song in &mut songs {
+        song.score
+            .tracks
+            .retain(|track| !options.without.iter().any(|name| track.name.eq_ignore_ascii_case(name)));
+    }
+    clock.lap("generate");
+    let mut wanted = Vec::new();
+    if let Some(folder) = &options.stems {
+        std::fs::create_dir_all(folder).map_err(|e| Error::file("stems", "make", folder, &e))?;
+        let renderer = options.files.sound.open(sound)?;
+        for (index, song) in songs.iter().enumerate() {
+            for stem in stems(&song.score) {
+                let name = stem.tracks[0].name.to_lowercase();
+                let target = Target::File(folder.join(format!("{name}.wav"))).numbered(index, songs.len());
+                wanted.push((delivery.add("stems", &target)?, stem));
+            }
+        }
+        for (slot, stem) in &wanted {
+            let (bytes, _) = renderer.wav(stem)?;
+            delivery.stream(*slot, &mut |out| out.write_all(&bytes))?;
+        }
+    }
+    for (index, song) in songs.iter().enumerate() {
+        delivery.write(index, &song.score, || rolls(&song.score), None)?;
+    }
+    clock.lap("render");
+    let command = echo(options, session, &request, seed, sound);
+    let (files, has_stdout) = delivery.summary();
+    delivery.commit()?;
+    clock.lap("write");
+    let takes = songs.iter().map(|song| take(song)).collect::<Result<Vec<_>>>()?;
+    let object = json!({
+        "command": command.to_string(),
+        "seed": seed,
+        "style": style.name,
+        "key": key.map(|key| key.to_string()),
+        "tempo": report::round(tempo, 3),
+        "time": options.time.to_string(),
+        "bars": options.bars,
+        "takes": takes,
+        "files": files,
+        "timing_ms": clock.to_json(),
+    });
+    let mut text = String::new();
+    if !session.quiet || (files.is_empty() && !has_stdout) {
+        for song in &songs {
+            text += &leads::sheet(&song.lead, key);
+            for (part, made) in &song.made {
+                text += &format!("{part:7} {}\n", told(made));
+            }
+        }
+    }
+    text += &report::ending(session, &files, &[("seed", &seed.to_string())], &command);
+    session.answer(&object, &text, has_stdout)
+}
+
+/// A line of rolls, one a track.
+fn rolls(score: &Score) -> partita_score::picture::Drawing {
+    let named: Vec<(String, Score)> =
+        stems(score).into_iter().map(|stem| (stem.tracks[0].name.clone(), stem)).collect();
+    let shown: Vec<(String, &Score)> = named.iter().map(|(name, stem)| (name.clone(), stem)).collect();
+    piano_rolls(&shown)
+}
+
+fn take(song: &Song) -> Result<serde_json::Value> {
+    let made: serde_json::Map<_, _> =
+        song.made.iter().map(|(part, made)| ((*part).to_owned(), told(made).into())).collect();
+    Ok(json!({
+        "variation": song.variation,
+        "notes": leads::notes(&song.score)?,
+        "made": made,
+        "nats": report::round(song.lead.nats, 3),
+        "cost_nats": report::round(song.lead.cost, 3),
+    }))
+}
+
+/// Who made a part, in words.
+fn told(made: &Made) -> String {
+    match made {
+        Made::Nobody => "nobody".into(),
+        Made::Given => "given".into(),
+        Made::Model => "model".into(),
+        Made::Rule(rule) => rule.to_string(),
+    }
+}
+
+fn echo(options: &Options, session: &Session, request: &Request, seed: u64, sound: Sound) -> CommandLine {
+    let mut command = CommandLine::new(&["generate", "song"]);
+    command.session(session);
+    command.option("style", &options.style);
+    command.option("bars", options.bars);
+    command.option("time", options.time);
+    command.option("tempo", request.lead.demands.tempo);
+    command.maybe("bass", options.bass.map(BassRule::name));
+    command.maybe("comping", options.comping.map(CompRule::name));
+    if !options.without.is_empty() {
+        command.option("without", options.without.join(","));
+    }
+    command.flag("fill", options.fill);
+    command.flag("straight", options.straight);
+    command.maybe("stems", options.stems.as_ref().map(|folder| folder.display()));
+    options.obeying.echo(request.lead.key, &request.lead.demands, &mut command);
+    options.harmony.echo(&mut command);
+    options.tokens.echo(seed, &mut command);
+    options.files.echo(sound, &mut command);
+    command
+}
