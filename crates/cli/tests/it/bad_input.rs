@@ -113,15 +113,11 @@ fn midi_files_without_drums() {
     let note = Note { onset: Tick(0), end: Tick(480), pitch: 60, velocity: 90 };
     let score = Score { tracks: vec![Track { notes: vec![note], ..Track::default() }], ..Score::default() };
     place.write("piano.mid", &midi::write(&score));
-    for command in ["continue", "infill", "humanize"] {
-        check(
-            &place,
-            &format!("{command} piano.mid -o x.mid"),
-            1,
-            &["piano.mid: score has no drum notes", "channel 9"],
-        );
-    }
+    check(&place, "humanize piano.mid -o x.mid", 1, &["piano.mid: score has no drum notes", "channel 9"]);
     place.write("silent.mid", &midi::write(&Score::default()));
+    for command in ["continue", "infill", "harmonize", "reduce"] {
+        check(&place, &format!("{command} silent.mid -o x.mid"), 2, &["input must be a file with a melody, got none"]);
+    }
     check(&place, "render silent.mid -o x.wav", 1, &["at least one note"]);
 }
 
