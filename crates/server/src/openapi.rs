@@ -14,11 +14,12 @@ const METHODS: [&str; 4] = ["get", "post", "delete", "head"];
 /// Paths that answer with sound.
 const SOUNDS: [&str; 2] = ["/v1/sound-generation", "/v1/music"];
 /// Requests that work on given music, and their path.
-const ON_INPUT: [(&str, &str); 6] = [
+const ON_INPUT: [(&str, &str); 7] = [
     ("/api/v1/generate/from-midi", "Continue"),
     ("/api/v1/continue", "Continue"),
     ("/api/v1/infill", "Infill"),
     ("/api/v1/humanize", "Humanize"),
+    ("/api/v1/harmonize", "Harmonize"),
     ("/api/v1/render", "Render"),
     ("/api/v1/analyze", "Analyze"),
 ];
@@ -175,7 +176,7 @@ fn components(components: &mut Value) {
     components["responses"] = responses.into();
     components["schemas"]["Problem"] = schema_of::<crate::problem::Body9457>();
     components["schemas"]["FieldProblem"] = schema_of::<crate::problem::Field>();
-    for name in ["Generate", "Continue", "Infill", "Humanize", "Render"] {
+    for name in ["Generate", "Continue", "Infill", "Humanize", "Harmonize", "Render"] {
         let properties =
             components["schemas"][name]["properties"].as_object_mut().expect("request types have fields");
         for (alias, name) in ALIASES {
@@ -187,7 +188,7 @@ fn components(components: &mut Value) {
             }
         }
     }
-    for name in ["Continue", "Infill", "Humanize", "Render", "Analyze"] {
+    for name in ["Continue", "Infill", "Humanize", "Harmonize", "Render", "Analyze"] {
         components["schemas"][name]["required"] = json!(["input"]);
     }
     components["schemas"]["Item"]["properties"]["error"] = json!({"$ref": "#/components/schemas/Problem"});
@@ -199,7 +200,7 @@ fn components(components: &mut Value) {
 /// Pairs have two items, which the types say and their schemas do not.
 fn pairs(schemas: &mut Value) {
     for schema in schemas.as_object_mut().into_iter().flatten().map(|(_, schema)| schema) {
-        for name in ["time_signature", "velocity", "bars", "tempo"] {
+        for name in ["time_signature", "velocity", "bars", "tempo", "range", "notes_per_bar"] {
             let Some(field) = schema.get_mut("properties").and_then(|fields| fields.get_mut(name)) else {
                 continue;
             };
@@ -323,7 +324,7 @@ fn refine(path: &str, parameter: &mut Value) {
         ("name", _) => json!({"type": "string", "minLength": 1, "maxLength": 128}),
         ("limit", _) => json!({"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
         ("kind", _) if path == "/api/v1/tasks" => json!({"type": "string", "enum": [
-            "generate", "continue", "infill", "humanize", "render", "analyze", "batch"
+            "generate", "continue", "infill", "humanize", "harmonize", "render", "analyze", "batch"
         ]}),
         ("bars", true) => json!({"type": "integer", "minimum": 1, "maximum": 32}),
         ("tempo", true) => json!({"type": "number", "minimum": 40, "maximum": 300}),

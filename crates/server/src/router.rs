@@ -80,6 +80,7 @@ fn table(gates: &Gates) -> OpenApiRouter<State> {
         .routes(task(routes!(verbs::continue_)))
         .routes(task(routes!(verbs::infill)))
         .routes(task(routes!(verbs::humanize)))
+        .routes(task(routes!(verbs::harmonize)))
         .routes(task(routes!(verbs::render)))
         .routes(task(routes!(verbs::analyze)))
         .routes(task(routes!(create::create)))

@@ -167,6 +167,16 @@ pub fn check_with(
                 model = chosen.name;
             }
         }
+        Request::Harmonize(request) => {
+            fields::ordered(&request.ordered(), &mut check.problems);
+            let music = check.input(&mut request.input, &mut inputs);
+            if let Some(chosen) = check.choose(catalogue, "harmonize", request.model.as_ref(), true, None)? {
+                if let Kind::Melody(kind) = &chosen.description.kind {
+                    melody::check::harmonize(request, music.as_ref(), &chosen, kind, &mut check);
+                }
+                model = chosen.name;
+            }
+        }
         Request::Render(request) => {
             lane = Lane::Midi;
             fields::ordered(&request.ordered(), &mut check.problems);

@@ -178,6 +178,13 @@ pub fn play(
                 other => Err(other.cannot("humanize")),
             }
         }
+        Request::Harmonize(request) => {
+            let music = input::read(&request.input, inputs)?;
+            match needed()? {
+                Model::Melody(model) => melody::play::harmonize(model, request, &music, report),
+                other => Err(other.cannot("harmonize")),
+            }
+        }
         Request::Render(request) => midi::render(request, &input::read(&request.input, inputs)?, report),
         Request::Analyze(request) => midi::analyze(request, &input::read(&request.input, inputs)?, report),
         Request::Batch(request) => batch::play(needed()?, request, report),

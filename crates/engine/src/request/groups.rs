@@ -1,7 +1,8 @@
 //! The groups of fields that several request types share, as one type each.
 
 use super::{
-    Analyze, Batch, Continue, FileFormat, Generate, Humanize, Infill, OutputFormat, Render, WebhookRequest,
+    Analyze, Batch, Continue, FileFormat, Generate, Harmonize, Humanize, Infill, OutputFormat, Render,
+    WebhookRequest,
 };
 
 /// Who plays, and with which seed.
@@ -147,6 +148,7 @@ groups! {
     Continue [modelled composed sampled delivered ordered]
     Infill [modelled composed sampled delivered ordered]
     Humanize [modelled delivered ordered]
+    Harmonize [modelled delivered ordered]
     Render [delivered ordered]
     Analyze [ordered]
     Batch [ordered]

@@ -21,6 +21,7 @@ pub enum Request {
     Continue(Box<Continue>),
     Infill(Box<Infill>),
     Humanize(Box<Humanize>),
+    Harmonize(Box<Harmonize>),
     Render(Box<Render>),
     Analyze(Box<Analyze>),
     Batch(Box<Batch>),
@@ -303,6 +304,41 @@ request! {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(minimum = 0.5, maximum = 0.75)]
         pub swing: Option<f64>,
+    }
+
+    /// Chords for a melody, which stays note for note; in place of those it has.
+    Harmonize [modelled delivered ordered] {
+        pub input: Input,
+        /// Key, as in `F# minor`: no chord has tones outside its scale; `any` for none. That of the notes if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 100, example = "F minor")]
+        pub key: Option<String>,
+        /// Chords that may begin in a bar; 2 if left out.
+        #[serde(deserialize_with = "whole::option::<_, _, 1, 8>")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 1, maximum = 8)]
+        pub chords_per_bar: Option<u32>,
+        /// How many different answers; number `i` draws from stream `i` of the seed.
+        #[serde(deserialize_with = "whole::option::<_, _, 1, 64>")]
+        #[serde(alias = "num_outputs", alias = "n", skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 1, maximum = 64)]
+        pub variations: Option<usize>,
+        /// A named set of temperature, top_k and top_p from the configuration.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub profile: Option<String>,
+        /// `(0, 4]`; 1 leaves the model's probabilities as they are.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(exclusive_minimum = 0, maximum = 4)]
+        pub temperature: Option<f64>,
+        /// Only the k likeliest tokens; 0 for all.
+        #[serde(deserialize_with = "whole::option::<_, _, 0, 100000>")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 0, maximum = 100000)]
+        pub top_k: Option<usize>,
+        /// Only the likeliest tokens that together reach this probability.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(exclusive_minimum = 0, maximum = 1)]
+        pub top_p: Option<f64>,
     }
 
     /// Sound from notes.

@@ -157,6 +157,7 @@ pub(crate) fn input(request: &Request) -> Option<&Input> {
         Request::Continue(body) => Some(&body.input),
         Request::Infill(body) => Some(&body.input),
         Request::Humanize(body) => Some(&body.input),
+        Request::Harmonize(body) => Some(&body.input),
         Request::Render(body) => Some(&body.input),
         Request::Analyze(body) => Some(&body.input),
     }

@@ -72,7 +72,7 @@ pub async fn generate(
     answer.map_err(|problem| spoken.tell(problem))
 }
 
-const SIMPLE: [&str; 13] = [
+const SIMPLE: [&str; 17] = [
     "model",
     "style",
     "bars",
@@ -81,6 +81,10 @@ const SIMPLE: [&str; 13] = [
     "density",
     "swing",
     "fill",
+    "key",
+    "chords",
+    "progression",
+    "mood",
     "profile",
     "temperature",
     "top_k",
@@ -105,6 +109,10 @@ const SIMPLE: [&str; 13] = [
         ("density" = Option<f64>, Query, description = "From sparse to busy"),
         ("swing" = Option<f64>, Query, description = "Place of the off-beat sixteenth"),
         ("fill" = Option<bool>, Query, description = "The last bar is a fill"),
+        ("key" = Option<String>, Query, description = "Key of a melody", example = "D minor"),
+        ("chords" = Option<String>, Query, description = "Chords under a melody"),
+        ("progression" = Option<String>, Query, description = "Chords under a melody, as Roman numerals"),
+        ("mood" = Option<String>, Query, description = "Mood whose chords are drawn"),
         ("profile" = Option<String>, Query, description = "Sampling settings from the configuration"),
         ("temperature" = Option<f64>, Query, description = "`(0, 4]`"),
         ("top_k" = Option<u32>, Query, description = "Only the k likeliest tokens; 0 for all"),
@@ -131,6 +139,10 @@ pub async fn simple(State(app): State<Arc<App>>, call: Call, RawQuery(query): Ra
         model: text("model"),
         style: text("style"),
         profile: text("profile"),
+        key: text("key"),
+        chords: text("chords"),
+        progression: text("progression"),
+        mood: text("mood"),
         bars: params.read("bars", "an integer in 1..=32")?,
         tempo: params.read("tempo", "a number in 40..=300")?,
         seed: params.read("seed", "an integer in 0..=18446744073709551615")?,

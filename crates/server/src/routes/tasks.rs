@@ -20,7 +20,8 @@ use crate::wire::{accept, body, task::Task};
 /// Largest sequence number that any JSON reader holds exactly.
 pub const MAX_SEQUENCE: u64 = (1 << 53) - 1;
 
-const KINDS: [&str; 7] = ["generate", "continue", "infill", "humanize", "render", "analyze", "batch"];
+const KINDS: [&str; 8] =
+    ["generate", "continue", "infill", "humanize", "harmonize", "render", "analyze", "batch"];
 
 /// A task that this caller may see.
 ///

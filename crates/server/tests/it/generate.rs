@@ -194,3 +194,43 @@ fn walk(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.map(|path| if path.is_dir() { walk(&path) } else { 1 }).sum()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_sheet_is_written_continued_and_harmonized() {
+    let server = Server::start().await;
+    let body = json!({
+        "model": "melody", "seed": 7, "bars": 4, "key": "G", "chords": "G | Em | C | D7", "output_format": "full",
+        "files": ["mid", "musicxml", "abc"],
+    });
+    let task = server.complete("/api/v1/generate", body).await;
+    assert_eq!((&task["model"], &task["kind"]), (&json!("melody@1"), &json!("generate")));
+    let take = &task["result"]["takes"][0];
+    assert_eq!(take["chords"][1], json!({"start": 4.0, "chord": "Em"}));
+    assert!(take["tokens"].as_array().expect("ids").len() > 8 && take["midi"].is_string());
+    let files = task["result"]["files"].as_array().expect("files");
+    let kinds: Vec<&str> = files.iter().filter_map(|file| file["media_type"].as_str()).collect();
+    assert_eq!(kinds, ["audio/midi", "application/vnd.recordare.musicxml+xml", "text/vnd.abc"]);
+    let path = files[0]["url"].as_str().expect("a link");
+    let midi = send(server.get(path)).await.bytes().await.expect("bytes").to_vec();
+    let file = Part::bytes(midi).file_name("a.mid").mime_str("audio/midi").expect("a type");
+    let form =
+        Form::new().part("file", file).text("model", "melody").text("bars", "2").text("require", "A,B");
+    let (status, longer) = server.answer(server.post("/api/v1/generate/from-midi").multipart(form)).await;
+    assert_eq!((status, &longer["status"]), (200, &json!("complete")), "{longer}");
+    assert_eq!(longer["result"]["bars"], 6);
+    let input = json!({"file_id": files[0]["file_id"]});
+    let other = server.complete("/api/v1/harmonize", json!({"input": input, "seed": 1})).await;
+    assert_eq!(other["kind"], "harmonize");
+    let part = |task: &Value| -> Vec<Value> {
+        let notes = task["result"]["notes"].as_array().expect("notes").iter();
+        notes.filter(|note| note["channel"] == 0).cloned().collect()
+    };
+    assert_eq!(part(&other), part(&task));
+    let wrong =
+        server.post("/api/v1/generate").json(&json!({"model": "melody", "key": "C", "require": ["F#4"]}));
+    let wrong = problem(wrong, 422, "invalid-request").await;
+    let mut pointers: Vec<&str> =
+        wrong["errors"].as_array().expect("errors").iter().filter_map(|it| it["pointer"].as_str()).collect();
+    pointers.sort_unstable();
+    assert_eq!(pointers, ["#/key", "#/require"], "{wrong}");
+}

@@ -3,16 +3,17 @@
 use std::ops::Range;
 
 use partita_models::melody::{Given, Harmony, Heard, Request};
+use partita_score::demands::Demands;
 use partita_score::harmony::{Chord, Key};
 use partita_score::{Meter, Score};
-use partita_tokens::song::{ChordClass, Hidden};
+use partita_tokens::song::{ChordClass, Hidden, PITCHES};
 
 use super::line::{heard, pitched};
-use super::obey::{self, Obeyed, Place};
+use super::obey::{self, Obeyed, Place, Words};
 use crate::request::groups::{Composed, Sampled};
 use crate::request::input::{self, Music};
 use crate::request::problems::Problems;
-use crate::request::{Continue, Generate, Infill, fields};
+use crate::request::{Continue, Generate, Harmonize, Infill, fields};
 
 /// Bars of what is around that the writer hears.
 const BEFORE: u32 = 16;
@@ -30,8 +31,16 @@ pub(crate) struct Ask {
     pub new: Range<u32>,
     /// The bar of the given music where that piece begins.
     pub first: u32,
-    /// Whether its chords go into given music.
-    pub chords: bool,
+    pub into: Into,
+}
+
+/// What of the answer goes into given music.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Into {
+    Melody,
+    /// Melody and chords.
+    Both,
+    Chords,
 }
 
 /// What every verb has, read out of a request.
@@ -87,7 +96,7 @@ impl Ask {
         let place = Place { meter, bars, given: 0, tempo, seed: fields.seed };
         let obeyed = obey::read(&fields.composed, None, &place, problems)?;
         let (key, request) = asked(obeyed, Given::Nothing, &fields);
-        let ask = Ask { request, key, music: None, new: 0..bars, first: 0, chords: true };
+        let ask = Ask { request, key, music: None, new: 0..bars, first: 0, into: Into::Both };
         checked(ask, &fields.composed, "bars", problems)
     }
 
@@ -134,8 +143,44 @@ impl Ask {
         let open = (0..seen).map(hidden).collect();
         let given = Given::Around { piece, open, pitches: 0..=127 };
         let (key, request) = asked(obeyed, given, &fields);
-        let ask = Ask { request, key, music: Some((score, heard)), new, first: start, chords: false };
+        let ask = Ask { request, key, music: Some((score, heard)), new, first: start, into: Into::Melody };
         checked(ask, &fields.composed, music.field, problems)
+    }
+
+    /// `None` after a problem.
+    pub fn harmonize(request: &mut Harmonize, music: &Music, problems: &mut Problems) -> Option<Ask> {
+        let score = pitched(music);
+        let heard = heard(&score, music.field).map_err(|fault| problems.merge(fault)).ok()?;
+        let found = problems.count();
+        let key = obey::key(request.key.as_deref(), Some(&heard), problems);
+        let bars = heard.piece.bars;
+        if bars > Demands::MOST_BARS {
+            problems.add(music.field, &format!("at most {} bars", Demands::MOST_BARS), bars);
+        }
+        if problems.count() > found {
+            return None;
+        }
+        let open = vec![Hidden { chords: true, ..Hidden::default() }; bars as usize];
+        let demands = Demands { range: PITCHES, ..Demands::new(heard.piece.meter, bars, heard.tempo) };
+        let chords_per_bar = request.chords_per_bar.unwrap_or(2);
+        let variations = request.variations.unwrap_or(1);
+        let drawn = sampling(&super::check::drawing(request).sampled(), None);
+        let asked = Request {
+            key,
+            style: request.style.clone().filter(|style| style != super::check::ANY),
+            chord_tones: key.map(Key::pitch_classes),
+            chords_per_bar,
+            given: Given::Around { piece: heard.piece.clone(), open, pitches: 0..=127 },
+            sampling: drawn,
+            variations,
+            ..Request::new(demands, request.seed.unwrap_or(0))
+        };
+        if let Err(error) = asked.check() {
+            obey::tell(&error, Words::default(), music.field, problems);
+            return None;
+        }
+        let music = Some((score, heard));
+        Some(Ask { request: asked, key, music, new: 0..bars, first: 0, into: Into::Chords })
     }
 }
 
@@ -155,9 +200,10 @@ fn after(
     let place = Place { meter, bars: given + bars, given, tempo, seed: fields.seed };
     let obeyed = obey::read(&fields.composed, Some(&heard), &place, problems)?;
     let chords = chords || !score.chords.is_empty() || obeyed.harmony == Harmony::Given;
+    let into = if chords { Into::Both } else { Into::Melody };
     let piece = heard.piece.window(first, given);
     let (key, request) = asked(obeyed, Given::Before(piece), fields);
-    let ask = Ask { request, key, music: Some((score, heard)), new: given..given + bars, first, chords };
+    let ask = Ask { request, key, music: Some((score, heard)), new: given..given + bars, first, into };
     checked(ask, &fields.composed, field, problems)
 }
 
@@ -214,7 +260,7 @@ fn checked(ask: Ask, fields: &Composed, music: &str, problems: &mut Problems) ->
     match ask.request.check() {
         Ok(()) => Some(ask),
         Err(error) => {
-            obey::tell(&error, fields, music, problems);
+            obey::tell(&error, Words::of(fields), music, problems);
             None
         }
     }

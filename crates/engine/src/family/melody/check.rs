@@ -12,7 +12,7 @@ use crate::request::fields::{self, Offer};
 use crate::request::groups::{Delivered, Sampled};
 use crate::request::input::{self, Music};
 use crate::request::problems::text;
-use crate::request::{Continue, FileFormat, Generate, Infill, OutputFormat};
+use crate::request::{Continue, FileFormat, Generate, Harmonize, Infill, OutputFormat};
 
 /// No style.
 pub(crate) const ANY: &str = "any";
@@ -111,6 +111,52 @@ pub(crate) fn infill(
     let Some(music) = music.filter(|_| check.problems.count() == found) else { return };
     if Ask::infill(request, music, &mut check.problems).is_some() {
         tally(&Size::of(&music.score), request.files.as_ref(), request.variations, check);
+    }
+}
+
+pub(crate) fn harmonize(
+    request: &mut Harmonize,
+    music: Option<&Music>,
+    chosen: &Chosen,
+    kind: &MelodyKind,
+    check: &mut Check,
+) {
+    let found = check.problems.count();
+    modelled(&mut request.modelled(), chosen);
+    style(&mut request.style, chosen, kind, check);
+    sampled(&mut drawing(request).sampled(), &chosen.name, check);
+    check.problems.whole("chords_per_bar", 1..=8, Some(*request.chords_per_bar.get_or_insert(2)));
+    delivered(&mut request.delivered(), check);
+    let Some(music) = music.filter(|_| check.problems.count() == found) else { return };
+    if Ask::harmonize(request, music, &mut check.problems).is_some() {
+        tally(&Size::of(&music.score), request.files.as_ref(), request.variations, check);
+    }
+}
+
+/// How tokens are drawn, of a request that has nothing else of [`Sampled`].
+pub(crate) struct Drawing<'a> {
+    request: &'a mut Harmonize,
+    kit: Option<Vec<String>>,
+    density: Option<f64>,
+    velocity: Option<[u8; 2]>,
+}
+
+pub(crate) fn drawing(request: &mut Harmonize) -> Drawing<'_> {
+    Drawing { request, kit: None, density: None, velocity: None }
+}
+
+impl Drawing<'_> {
+    pub fn sampled(&mut self) -> Sampled<'_> {
+        Sampled {
+            kit: &mut self.kit,
+            density: &mut self.density,
+            velocity: &mut self.velocity,
+            variations: &mut self.request.variations,
+            profile: &mut self.request.profile,
+            temperature: &mut self.request.temperature,
+            top_k: &mut self.request.top_k,
+            top_p: &mut self.request.top_p,
+        }
     }
 }
 

@@ -15,4 +15,4 @@ pub use model::Model;
 pub(crate) const BUNDLED_CONFIG: &[u8] = include_bytes!("../../../../../weights/melody/model.json");
 
 /// What a writer can be asked for.
-pub(crate) const VERBS: &[&str] = &["generate", "continue", "infill"];
+pub(crate) const VERBS: &[&str] = &["generate", "continue", "infill", "harmonize"];

@@ -61,11 +61,7 @@ pub(crate) fn read(
     problems: &mut Problems,
 ) -> Option<Obeyed> {
     let found = problems.count();
-    let key = match fields.key.as_deref() {
-        None => Some(heard.and_then(|heard| heard.key).unwrap_or_default()),
-        Some(any) if any.trim().eq_ignore_ascii_case("any") => None,
-        Some(given) => parsed::<Key>("key", given, problems),
-    };
+    let key = key(fields.key.as_deref(), heard, problems);
     let scale = fields.scale.as_deref().and_then(|given| parsed::<Scale>("scale", given, problems));
     let grids = || RhythmGrid::ALL.map(RhythmGrid::name);
     let grid =
@@ -110,6 +106,15 @@ pub(crate) fn read(
         demands.chords = chords(fields, key.unwrap_or_default(), place, problems)?;
     }
     Some(Obeyed { key, demands, harmony })
+}
+
+/// The key of a request, or of the music that is given; `None` for any, and after a problem.
+pub(crate) fn key(given: Option<&str>, heard: Option<&Heard>, problems: &mut Problems) -> Option<Key> {
+    match given {
+        None => Some(heard.and_then(|heard| heard.key).unwrap_or_default()),
+        Some(any) if any.trim().eq_ignore_ascii_case("any") => None,
+        Some(given) => parsed("key", given, problems),
+    }
 }
 
 /// Where the chords come from; what excludes each other is told.
@@ -223,8 +228,26 @@ fn pitch(word: &str) -> Option<u8> {
     NoteName::from_str(&word[..octave]).ok()?.pitch(word[octave..].parse().ok()?)
 }
 
+/// Under which names a request said what it demands.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Words {
+    scale: bool,
+    progression: bool,
+    mood: bool,
+}
+
+impl Words {
+    pub fn of(fields: &Composed) -> Words {
+        Words {
+            scale: fields.scale.is_some(),
+            progression: fields.progression.is_some(),
+            mood: fields.mood.is_some(),
+        }
+    }
+}
+
 /// Tells what no melody can meet, at every field that has a part in it. `music`: the field that given notes are in.
-pub(crate) fn tell(error: &Error, fields: &Composed, music: &str, problems: &mut Problems) {
+pub(crate) fn tell(error: &Error, fields: Words, music: &str, problems: &mut Problems) {
     let field = match error {
         Error::Contradiction(contradiction) => return contradicts(contradiction, fields, music, problems),
         Error::Crowded { .. } => music,
@@ -238,18 +261,18 @@ pub(crate) fn tell(error: &Error, fields: &Composed, music: &str, problems: &mut
     problems.say(Code::InvalidRequest, field, error, None);
 }
 
-fn contradicts(contradiction: &Contradiction, fields: &Composed, music: &str, problems: &mut Problems) {
+fn contradicts(contradiction: &Contradiction, fields: Words, music: &str, problems: &mut Problems) {
     let mut told: Vec<&str> = Vec::new();
     for demand in contradiction.demands() {
         let field = match demand {
             Demand::Meter => "time_signature",
             Demand::Bars | Demand::Open => "bars",
-            Demand::Scale if fields.scale.is_none() => "key",
+            Demand::Scale if !fields.scale => "key",
             Demand::Forbidden => "forbid",
             Demand::Required => "require",
             Demand::Density => "notes_per_bar",
-            Demand::Chords if fields.progression.is_some() => "progression",
-            Demand::Chords if fields.mood.is_some() => "mood",
+            Demand::Chords if fields.progression => "progression",
+            Demand::Chords if fields.mood => "mood",
             Demand::Locked => music,
             // Tempo, scale, range, chords, strong_beats, max_leap, grid and cadence have one name everywhere.
             other => other.field(),

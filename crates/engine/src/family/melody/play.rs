@@ -8,19 +8,18 @@ use partita_score::{Meter, Score};
 use partita_tokens::song::CELLS;
 
 use super::Model;
-use super::ask::Ask;
+use super::ask::{Ask, Into};
 use super::check;
-use super::line::{cut, with};
-use super::obey;
+use super::line::{cut, harmonized, with};
+use super::obey::{self, Words};
 use super::tap::Tap;
 use crate::family::check::Check;
 use crate::family::deliver::{Frame, PLAYED, Piece, Wanted, deliver, file_name, notes_of};
 use crate::family::limits::{Size, Tally};
 use crate::family::{Made, Report, compute};
-use crate::request::groups::Composed;
 use crate::request::input::Music;
 use crate::request::problems::Problems;
-use crate::request::{Continue, Generate, Infill, OutputFormat};
+use crate::request::{Continue, Generate, Harmonize, Infill, OutputFormat};
 use crate::{ChordAt, Code, Config, Fault, Note};
 
 /// What the files of a request are called when it has no style.
@@ -35,7 +34,16 @@ pub(crate) fn generate(model: &Model, request: &Generate, report: &mut dyn Repor
     let ask = asked(|problems| Ask::generate(&mut request, problems))?;
     let wanted = Wanted::new(request.output_format, request.files.as_ref(), request.sound.as_deref());
     let style = request.style.clone();
-    written(model, &ask, false, style.as_deref(), &request.composed(), "seed_notes", &wanted, report)
+    written(
+        model,
+        &ask,
+        false,
+        style.as_deref(),
+        Words::of(&request.composed()),
+        "seed_notes",
+        &wanted,
+        report,
+    )
 }
 
 /// Bars after those of a piece.
@@ -57,7 +65,16 @@ pub(crate) fn continue_(
     })?;
     let wanted = Wanted::new(request.output_format, request.files.as_ref(), request.sound.as_deref());
     let style = request.style.clone();
-    written(model, &ask, only_new, style.as_deref(), &request.composed(), music.field, &wanted, report)
+    written(
+        model,
+        &ask,
+        only_new,
+        style.as_deref(),
+        Words::of(&request.composed()),
+        music.field,
+        &wanted,
+        report,
+    )
 }
 
 /// Bars of the melody of a piece anew.
@@ -77,7 +94,35 @@ pub(crate) fn infill(
     })?;
     let wanted = Wanted::new(request.output_format, request.files.as_ref(), request.sound.as_deref());
     let style = request.style.clone();
-    written(model, &ask, false, style.as_deref(), &request.composed(), music.field, &wanted, report)
+    written(
+        model,
+        &ask,
+        false,
+        style.as_deref(),
+        Words::of(&request.composed()),
+        music.field,
+        &wanted,
+        report,
+    )
+}
+
+/// Chords for a melody.
+///
+/// # Errors
+/// See [`play`](crate::family::play).
+pub(crate) fn harmonize(
+    model: &Model,
+    request: &Harmonize,
+    music: &Music,
+    report: &mut dyn Report,
+) -> Result<Made, Fault> {
+    let mut request = request.clone();
+    let ask = asked(|problems| Ask::harmonize(&mut request, music, problems))?;
+    late_check(|late| {
+        check::tally(&Size::of(&music.score), request.files.as_ref(), request.variations, late);
+    })?;
+    let wanted = Wanted::new(request.output_format, request.files.as_ref(), request.sound.as_deref());
+    written(model, &ask, false, request.style.as_deref(), Words::default(), music.field, &wanted, report)
 }
 
 fn asked(read: impl FnOnce(&mut Problems) -> Option<Ask>) -> Result<Ask, Fault> {
@@ -97,13 +142,13 @@ fn late_check(add: impl FnOnce(&mut Check)) -> Result<(), Fault> {
 }
 
 /// Writes what is asked. `only_new`: the answer holds the new bars alone. `music`: the field that given notes are in.
-#[expect(clippy::too_many_arguments, reason = "what the three verbs share, called by them alone")]
+#[expect(clippy::too_many_arguments, reason = "what all verbs share, called by them alone")]
 fn written(
     model: &Model,
     ask: &Ask,
     only_new: bool,
     style: Option<&str>,
-    fields: &Composed,
+    fields: Words,
     music: &str,
     wanted: &Wanted,
     report: &mut dyn Report,
@@ -175,7 +220,10 @@ fn take(ask: &Ask, only_new: bool, lead: Lead) -> Piece {
     let (score, told, from) = match &ask.music {
         _ if only_new => (new.score(ask.key, ask.tempo()), &new, 0),
         None => (lead.score(ask.key, ask.tempo()), &lead, 0),
-        Some((score, heard)) => (with(score, heard, &new, ask.bars(), ask.chords), &lead, ask.first),
+        Some((score, _)) if ask.into == Into::Chords => (harmonized(score, &lead), &lead, 0),
+        Some((score, heard)) => {
+            (with(score, heard, &new, ask.bars(), ask.into == Into::Both), &lead, ask.first)
+        }
     };
     let start = f64::from(from) * ask.meter().beats_per_bar();
     let chords = told.chords.iter().map(|(cell, chord)| ChordAt {
@@ -206,7 +254,7 @@ fn tell(score: &Score, meter: Meter, bars: std::ops::Range<u32>, variation: usiz
 }
 
 /// What an error of the model means to whoever asked.
-fn fault(error: &Error, fields: &Composed, music: &str) -> Fault {
+fn fault(error: &Error, fields: Words, music: &str) -> Fault {
     if matches!(error, Error::Cancelled) {
         return Fault::new(Code::Cancelled, "cancelled");
     }
