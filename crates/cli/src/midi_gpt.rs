@@ -114,7 +114,8 @@ pub fn finish(told: Told) -> Result<()> {
     if let Some(warning) = warning.filter(|_| !session.quiet) {
         let _ = writeln!(text, "warning {warning}");
     }
-    text += &report::ending(session, &files, &[("model", model.name()), ("seed", &seed.to_string())], &command);
+    text +=
+        &report::ending(session, &files, &[("model", model.name()), ("seed", &seed.to_string())], &command);
     let (nats, cost) = pieces.iter().fold((0.0, 0.0), |(n, c), piece| (n + piece.nats, c + piece.cost));
     session.remark(&format!("{nats:.1} nats, demands cost {cost:.1} nats, milliseconds {timing}"));
     session.answer(&object, &text, has_stdout)
@@ -155,8 +156,12 @@ impl From<GptError> for Error {
             GptError::Range { field: "signature", .. } => Error::usage("time", &error),
             GptError::Range { field, .. } => Error::usage(&field.replace('_', "-"), &error),
             GptError::Demand(text) => {
-                let field = ["bars", "signature", "programs"].into_iter().find(|field| text.starts_with(field));
-                Error::usage(if field == Some("signature") { "time" } else { field.unwrap_or("range") }, &error)
+                let field =
+                    ["bars", "signature", "programs"].into_iter().find(|field| text.starts_with(field));
+                Error::usage(
+                    if field == Some("signature") { "time" } else { field.unwrap_or("range") },
+                    &error,
+                )
             }
             GptError::Input(_) => Error::new(Kind::Failed, "input", &error),
             GptError::Cancelled if cancel::requested() => Error::interrupted(),

@@ -58,7 +58,11 @@ fn miditok_an_imported_checkpoint_is_listed_and_obeys() {
     assert_ne!(place.read("a-1.mid"), place.read("a-2.mid"));
     // From the folder, by the command that was told: the same bytes.
     let again = place.ok(&line.replace("--model tiny", "--model ./tiny").replace("a.mid", "b.mid"));
-    assert!(again.stdout().contains("again  partita generate midi --model ./tiny --bars 3"), "{}", again.stdout());
+    assert!(
+        again.stdout().contains("again  partita generate midi --model ./tiny --bars 3"),
+        "{}",
+        again.stdout()
+    );
     assert_eq!(place.read("a-1.mid"), place.read("b-1.mid"));
 }
 
@@ -99,7 +103,11 @@ fn miditok_folders_that_are_no_such_model_are_refused_and_leave_nothing() {
     error("generate midi --model tiny --range 60-60 --key C#major -o a.mid", 2, "no pitch is left");
     error("generate midi --model tiny --time 7/8 -o a.mid", 2, "signature must be");
     fs::write(place.path("tiny/tokenizer.json"), r#"{"version": "1.0"}"#).expect("written");
-    error("models import tiny", 1, "must hold a GPT-2 with MidiTok's tokenizer.json: tokenizer.json: miditok_version");
+    error(
+        "models import tiny",
+        1,
+        "must hold a GPT-2 with MidiTok's tokenizer.json: tokenizer.json: miditok_version",
+    );
     error("generate midi --model tiny -o a.mid", 1, "miditok_version");
     let larger = reference("miditok/configs/remi_plus/tokenizer.json");
     fs::copy(larger, place.path("tiny/tokenizer.json")).expect("copied");

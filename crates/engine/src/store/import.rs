@@ -96,7 +96,10 @@ fn choose(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     if MidiGpt::is_at(folder)
         && let Err(error) = MidiGpt::check(&shown, folder)
     {
-        return Err(Error::content(shown, format!("must hold a GPT-2 with MidiTok's tokenizer.json: {}", error.why())));
+        return Err(Error::content(
+            shown,
+            format!("must hold a GPT-2 with MidiTok's tokenizer.json: {}", error.why()),
+        ));
     }
     Ok(names.into_iter().map(|name| (name.clone(), folder.join(name))).collect())
 }

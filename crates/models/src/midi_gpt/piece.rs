@@ -32,7 +32,8 @@ impl Piece {
     pub fn after(&self, given: &Score) -> Score {
         let mut score = given.clone();
         let (from, to) = (u64::from(self.new.ppq.get()), u64::from(given.ppq.get()));
-        let tick = |tick: Tick| Tick(u32::try_from((u64::from(tick.0) * to + from / 2) / from).unwrap_or(u32::MAX));
+        let tick =
+            |tick: Tick| Tick(u32::try_from((u64::from(tick.0) * to + from / 2) / from).unwrap_or(u32::MAX));
         for track in &self.new.tracks {
             let moved = |note: &Note| Note { onset: tick(note.onset), end: tick(note.end), ..*note };
             let notes = track.notes.iter().map(moved);

@@ -164,13 +164,14 @@ fn miditok_the_same_seed_gives_the_same_bytes_alone_and_in_company() {
     for config in ["remi_bpe", "midilike"] {
         let model = open(config);
         let request = Request { max_tokens: 120, variations: 3, ..Request::new(9) };
-        let bytes = |pieces: &[Piece]| pieces.iter().map(|piece| midi::write(&piece.score)).collect::<Vec<_>>();
+        let bytes =
+            |pieces: &[Piece]| pieces.iter().map(|piece| midi::write(&piece.score)).collect::<Vec<_>>();
         let alone = write(&model, &request);
         assert_ne!(alone[0].ids, alone[1].ids);
         assert_eq!(bytes(&alone), bytes(&write(&model, &request)));
         let one = write(&model, &Request { variations: 1, ..request.clone() });
         assert_eq!(one[0], alone[0]);
-        let (shared, stage) = share(&model.network(), compute());
+        let (shared, stage) = share(model.network(), compute());
         let played = std::thread::scope(|scope| {
             scope.spawn(move || stage.run());
             let other = scope.spawn({
@@ -262,7 +263,7 @@ fn miditok_a_prompt_longer_than_the_context_keeps_its_newest_bars() {
     let piece = write(&model, &request).remove(0);
     assert!(notes(&piece.new).iter().all(|note| note.1 > note.0));
     let message = error(&long(24), &request);
-    assert!(message.starts_with("the newest bar must leave room for the next in the 24 tokens"), "{message}");
+    assert!(message.starts_with("the newest notes must leave room for more in the 24 tokens"), "{message}");
 }
 
 #[test]
@@ -271,11 +272,8 @@ fn miditok_a_piece_may_outgrow_the_context_in_every_format() {
         let folder = folder(config, size(config), 224);
         let model = MidiGpt::open("tiny", folder.path(), Precision::Int8).expect("opens");
         let bars = is_remi(&model).then_some(400);
-        let request = Request {
-            limits: Limits { bars, ..Limits::default() },
-            max_tokens: 600,
-            ..Request::new(1)
-        };
+        let request =
+            Request { limits: Limits { bars, ..Limits::default() }, max_tokens: 600, ..Request::new(1) };
         let piece = (0..8)
             .map(|seed| write(&model, &Request { seed, ..request.clone() }).remove(0))
             .max_by_key(|piece| piece.ids.len())
@@ -355,7 +353,8 @@ fn miditok_wrong_folders_are_named() {
     let folder = tiny();
     fs::remove_file(folder.path().join("tokenizer.json")).expect("removes");
     assert!(why(&folder).contains("tokenizer.json cannot be read"), "{}", why(&folder));
-    fs::write(folder.path().join("tokenizer.json"), r#"{"version":"1.0","model":{"type":"BPE"}}"#).expect("writes");
+    fs::write(folder.path().join("tokenizer.json"), r#"{"version":"1.0","model":{"type":"BPE"}}"#)
+        .expect("writes");
     assert!(why(&folder).contains("miditok_version"), "{}", why(&folder));
     fs::write(folder.path().join("config.json"), r#"{"model_type":"llama"}"#).expect("writes");
     assert_eq!(why(&folder), "model tiny: config.json must have model_type \"gpt2\", got \"llama\"");
@@ -372,7 +371,8 @@ fn miditok_wrong_folders_are_named() {
     fs::remove_file(folder.path().join("model.safetensors")).expect("removes");
     assert!(why(&folder).contains("model.safetensors"), "{}", why(&folder));
     let other = self::folder("remi_plus", size("remi_plus"), 32);
-    fs::copy(other.path().join("model.safetensors"), folder.path().join("model.safetensors")).expect("copies");
+    fs::copy(other.path().join("model.safetensors"), folder.path().join("model.safetensors"))
+        .expect("copies");
     assert!(why(&folder).contains("wpe.weight"), "{}", why(&folder));
 }
 
@@ -381,7 +381,8 @@ fn miditok_demands_that_a_checkpoint_cannot_meet_are_named() {
     let model = open("remi_plus");
     let request = Request::new(1);
     let limited = |limits: Limits| error(&model, &Request { limits, ..request.clone() });
-    let none = Limits { pitches: 60..=60, pitch_classes: [false; 12], programs: Some(vec![0]), ..Limits::default() };
+    let none =
+        Limits { pitches: 60..=60, pitch_classes: [false; 12], programs: Some(vec![0]), ..Limits::default() };
     assert!(limited(none).starts_with("no pitch is left"));
     let long = Limits { bars: Some(513), ..Limits::default() };
     assert_eq!(limited(long), "bars must be in 1..=512, got 513");

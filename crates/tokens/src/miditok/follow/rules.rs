@@ -410,10 +410,7 @@ impl Rules {
         // Its notes must follow, so one must be left to begin.
         let fits = |program| {
             let ending = state.closing && state.can_end(program);
-            program != DRUMS
-                && !ending
-                && !state.chords.contains(&program)
-                && self.can_begin(state, program)
+            program != DRUMS && !ending && !state.chords.contains(&program) && self.can_begin(state, program)
         };
         program.is_some_and(fits)
     }
@@ -431,9 +428,7 @@ impl Rules {
         // A track with a sequence of its own has one program.
         let own = self.config.one_stream() || state.program.is_none_or(|own| own == program);
         let known = (-1..128).contains(&program) && self.programs[(program + 1) as usize];
-        own && known
-            && (self.can_begin(state, program)
-                || state.can_end(program))
+        own && known && (self.can_begin(state, program) || state.can_end(program))
     }
 
     fn can_begin(&self, state: &State, program: i16) -> bool {
