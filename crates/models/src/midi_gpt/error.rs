@@ -19,7 +19,7 @@ pub enum Error {
     Model { name: String, message: String },
     /// What has to be seen together does not fit.
     #[error(
-        "the newest bar must leave room for the next in the {context} tokens that the model reads at once, got \
+        "the newest notes must leave room for more in the {context} tokens that the model reads at once, got \
          {tokens} with the start"
     )]
     Crowded { tokens: usize, context: usize },

@@ -18,6 +18,8 @@ struct Role {
     /// Begins a bar, or moves time on where there are no bars: what comes from here on is understood without what was
     /// before.
     cut: bool,
+    /// Moves time on, by a bar or less.
+    moment: bool,
     /// May begin what is new after a given piece.
     opens: bool,
     pitch: bool,
@@ -35,6 +37,7 @@ impl Roles {
             let cut = if bars { Kind::Bar } else { Kind::TimeShift };
             Role {
                 cut: first == Some(cut),
+                moment: first == Some(cut) || first == Some(Kind::Position),
                 opens: first == Some(cut) || first == Some(if bars { Kind::BarEnd } else { Kind::Rest }),
                 pitch: ids.iter().any(|&id| is_pitch(vocab.kind(id))),
             }
@@ -112,6 +115,10 @@ impl Grammar for Walk {
 
     fn is_bar(&self, id: u32) -> bool {
         self.roles.get(id).cut
+    }
+
+    fn is_moment(&self, id: u32) -> bool {
+        self.roles.get(id).moment
     }
 
     fn at_bar_line(&self) -> bool {

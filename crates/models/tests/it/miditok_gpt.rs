@@ -171,7 +171,7 @@ fn miditok_the_same_seed_gives_the_same_bytes_alone_and_in_company() {
         assert_eq!(bytes(&alone), bytes(&write(&model, &request)));
         let one = write(&model, &Request { variations: 1, ..request.clone() });
         assert_eq!(one[0], alone[0]);
-        let (shared, stage) = share(&model.network(), compute());
+        let (shared, stage) = share(model.network(), compute());
         let played = std::thread::scope(|scope| {
             scope.spawn(move || stage.run());
             let other = scope.spawn({
@@ -263,7 +263,7 @@ fn miditok_a_prompt_longer_than_the_context_keeps_its_newest_bars() {
     let piece = write(&model, &request).remove(0);
     assert!(notes(&piece.new).iter().all(|note| note.1 > note.0));
     let message = error(&long(24), &request);
-    assert!(message.starts_with("the newest bar must leave room for the next in the 24 tokens"), "{message}");
+    assert!(message.starts_with("the newest notes must leave room for more in the 24 tokens"), "{message}");
 }
 
 #[test]
