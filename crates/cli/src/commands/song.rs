@@ -154,7 +154,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let (files, has_stdout) = delivery.summary();
     delivery.commit()?;
     clock.lap("write");
-    let takes = songs.iter().map(|song| take(song)).collect::<Result<Vec<_>>>()?;
+    let takes = songs.iter().map(take).collect::<Result<Vec<_>>>()?;
     let object = json!({
         "command": command.to_string(),
         "seed": seed,

@@ -116,7 +116,12 @@ fn midi_files_without_drums() {
     check(&place, "humanize piano.mid -o x.mid", 1, &["piano.mid: score has no drum notes", "channel 9"]);
     place.write("silent.mid", &midi::write(&Score::default()));
     for command in ["continue", "infill", "harmonize", "reduce"] {
-        check(&place, &format!("{command} silent.mid -o x.mid"), 2, &["input must be a file with a melody, got none"]);
+        check(
+            &place,
+            &format!("{command} silent.mid -o x.mid"),
+            2,
+            &["input must be a file with a melody, got none"],
+        );
     }
     check(&place, "render silent.mid -o x.wav", 1, &["at least one note"]);
 }

@@ -82,6 +82,7 @@ fn melody(outcome: &Outcome) -> Vec<(f64, u8)> {
     notes.map(|note| (note.start, note.pitch)).collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "bodies are written where they are asked")]
 fn pointers(verb: &str, body: Value) -> Vec<String> {
     let fault = try_check(verb, &body).expect_err("refused");
     fault.errors.into_iter().map(|problem| problem.pointer).collect()

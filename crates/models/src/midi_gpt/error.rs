@@ -44,6 +44,7 @@ impl Error {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
     pub(super) fn of_limits(error: miditok::Error) -> Error {
         Error::Demand(error.to_string())
     }

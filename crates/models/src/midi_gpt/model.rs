@@ -155,6 +155,7 @@ fn read(folder: &Path, file: &str, most: u64) -> Result<String, String> {
     Ok(text)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "texts and errors are passed as they come")]
 fn fail(name: &str, message: impl ToString) -> Error {
     Error::Model { name: name.to_owned(), message: message.to_string() }
 }

@@ -157,6 +157,7 @@ impl MidiGpt {
         self.tokenizer.decode(&tokens).map_err(|error| self.fail(error))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "texts and errors are passed as they come")]
     fn fail(&self, message: impl ToString) -> Error {
         Error::Model { name: self.name.clone(), message: message.to_string() }
     }

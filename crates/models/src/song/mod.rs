@@ -146,7 +146,7 @@ impl Band<'_> {
         let asked: Vec<arrange::Request> = leads.iter().map(asked).collect();
         let by_model = [("bass", request.bass == Make::Model), ("chords", request.chords == Make::Model)];
         let made = match (self.arranger, by_model.iter().find(|(_, model)| *model)) {
-            (None, Some((part, _))) => return Err(Error::NoArranger { part: *part }),
+            (None, Some((part, _))) => return Err(Error::NoArranger { part }),
             (Some((arranger, player)), Some(_)) => {
                 let mut listen = |it: &melody::Progress| {
                     let (tokens, bars, total_bars) = (it.tokens, it.bars, it.total_bars);

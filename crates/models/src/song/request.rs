@@ -59,7 +59,7 @@ impl Request {
     /// chords' tones.
     pub fn new(style: Style, lead: melody::Request) -> Request {
         let usual = habits(&style);
-        let scale = lead.demands.scale.or(lead.key.map(|key| key.pitch_classes()));
+        let scale = lead.demands.scale.or(lead.key.map(partita_score::harmony::Key::pitch_classes));
         let rules = |range, polyphony, notes_per_bar| PartRules {
             range,
             forbidden: PitchSet::EMPTY,

@@ -118,7 +118,7 @@ fn broken(request: &Request, found: &Arrangement) -> Vec<String> {
         (Part::Piano, request.piano != Make::Keep, &request.piano_rules),
     ] {
         let open = |note: &&PieceNote| made && request.bars.contains(&(note.onset / length));
-        let (fresh, kept): (Vec<_>, Vec<_>) = piece.part(part).iter().partition(open);
+        let (fresh, kept): (Vec<&PieceNote>, Vec<&PieceNote>) = piece.part(part).iter().partition(open);
         let expected: Vec<_> = given.part(part).iter().filter(|note| !open(note)).collect();
         check(kept == expected, format!("{part:?}: kept {kept:?} of {expected:?}"));
         for note in &fresh {

@@ -96,7 +96,7 @@ impl<'a> BandSampler<'a> {
                 ..prompt.clone()
             };
             let total = if closing { piece.bars } else { (song.piece.bars - first).max(piece.bars + 1) };
-            let example = encode(&piece, prompt, total, &told);
+            let example = encode(&piece, &prompt, total, &told);
             if example.length() <= self.context || piece.bars == 1 {
                 return example.cut(self.context);
             }
@@ -137,7 +137,7 @@ pub fn covering(songs: &Songs, split: Split, context: usize) -> Vec<Example> {
                     ..Prompt::default()
                 };
                 let total = piece.bars - first + u32::from(!song.closing);
-                let example = encode(&piece.window(first, bars), prompt, total, &told);
+                let example = encode(&piece.window(first, bars), &prompt, total, &told);
                 if example.length() <= context || bars == 1 {
                     break example.cut(context);
                 }
@@ -245,11 +245,11 @@ fn transposition(piece: &Piece, rng: &mut Rng) -> i32 {
     if allowed.is_empty() { 0 } else { allowed[rng.below(allowed.len() as u64) as usize] }
 }
 
-fn encode(piece: &Piece, prompt: Prompt, total: u32, told: &Told) -> Example {
+fn encode(piece: &Piece, prompt: &Prompt, total: u32, told: &Told) -> Example {
     let mut piece = piece.clone();
     let has_bass = told.parts.contains(&Part::Bass);
     piece.parts[Part::Piano.index()] = above_the_bass(&piece, has_bass);
-    let prompt = Prompt { meter: Some(piece.meter), no_chords: !told.chords, ..prompt };
+    let prompt = Prompt { meter: Some(piece.meter), no_chords: !told.chords, ..prompt.clone() };
     let mut ids = encode_prompt(&prompt);
     let excerpt = Excerpt { bars: 0..piece.bars, total, chords: told.chords, parts: told.parts.clone() };
     ids.extend(encode_bars(&piece, &excerpt, &[]));
@@ -309,7 +309,7 @@ mod tests {
             ],
         };
         let told = Told { chords: false, parts: Part::ALL.to_vec() };
-        let example = encode(&piece, Prompt::default(), 5, &told);
+        let example = encode(&piece, &Prompt::default(), 5, &told);
         let counted: Vec<Token> = (example.targets.iter().zip(&example.weights))
             .filter(|(_, weight)| **weight > 0.0)
             .map(|(id, _)| Token::from_id(*id).unwrap())

@@ -199,8 +199,11 @@ fn written(
     deliver(takes, &frame, wanted, PLAYED, report)
 }
 
+/// A file beside the usual ones: its name, its type and its bytes.
+type Extra = (&'static str, &'static str, Vec<u8>);
+
 /// What the model looked at, as tensors and as a picture; nothing of a lead sheet longer than its context.
-fn attention(model: &Model, lead: &Lead) -> Result<Vec<(&'static str, &'static str, Vec<u8>)>, Fault> {
+fn attention(model: &Model, lead: &Lead) -> Result<Vec<Extra>, Fault> {
     let seen = match model.writer().attention(&compute()?, lead) {
         Ok(seen) => seen,
         Err(Error::Crowded { .. }) => return Ok(vec![]),
