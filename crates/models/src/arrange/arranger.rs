@@ -25,7 +25,11 @@ impl Arranger {
         let config: ArrangeConfig =
             serde_json::from_slice(config).map_err(|e| error(format!("model.json: {e}")))?;
         if config.family != ArrangeConfig::FAMILY {
-            return Err(error(format!("family must be {:?}, got {:?}", ArrangeConfig::FAMILY, config.family)));
+            return Err(error(format!(
+                "family must be {:?}, got {:?}",
+                ArrangeConfig::FAMILY,
+                config.family
+            )));
         }
         if config.tokens != FORMAT || config.vocab != VOCAB as usize {
             let (tokens, vocab) = (&config.tokens, config.vocab);

@@ -5,12 +5,10 @@ use std::ops::Range;
 use partita_nn::Sampling;
 use partita_score::demands::{PitchSet, RhythmGrid};
 use partita_score::harmony::{Chord, Key};
-use partita_tokens::song::{
-    CHORD_GRID, MAX_CELLS_PER_BAR, PITCHES, Part, PartRules, Piece, Tones,
-};
+use partita_tokens::song::{CHORD_GRID, MAX_CELLS_PER_BAR, PITCHES, Part, PartRules, Piece, Tones};
 
-use super::rules::{BassRule, CompRule};
 use super::Error;
+use super::rules::{BassRule, CompRule};
 
 /// Who makes a part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,9 +113,9 @@ impl Request {
         }
         let end = length * piece.bars;
         for notes in &piece.parts {
-            let wrong = notes.iter().find(|note| {
-                !PITCHES.contains(&note.pitch) || note.onset >= note.end || note.onset >= end
-            });
+            let wrong = notes
+                .iter()
+                .find(|note| !PITCHES.contains(&note.pitch) || note.onset >= note.end || note.onset >= end);
             if let Some(note) = wrong {
                 let allowed = format!("pitches in 21..=108 at cells in 0..{end}");
                 let got = format!("{} at {}..{}", note.pitch, note.onset, note.end);

@@ -4,8 +4,8 @@ use partita_nn::{Rng, Sampler};
 use partita_score::demands::PitchSet;
 use partita_score::harmony::{Chord, Key, NoteName, PitchClasses, symbol};
 use partita_tokens::song::{
-    BandConstraints, BandGrammar, Excerpt, Hidden, Part, PartRules, Piece, PieceNote, Prompt, Reader, Token, Tones,
-    density_value, encode_bars, encode_prompt,
+    BandConstraints, BandGrammar, Excerpt, Hidden, Part, PartRules, Piece, PieceNote, Prompt, Reader, Token,
+    Tones, density_value, encode_bars, encode_prompt,
 };
 
 use super::request::{BassAt, Make, Request};
@@ -93,7 +93,8 @@ impl Arranger {
         let prompts: Vec<Vec<u32>> =
             sequences.iter().map(|it| [it.prompt.as_slice(), &it.given].concat()).collect();
         let bars = drafts.iter().filter(|it| it.asks_model()).map(|it| it.request.bars.len() as u32).max();
-        let mut listener = Listener { watch, begun: vec![0; sequences.len()], tokens: 0, total: bars.unwrap_or(0) };
+        let mut listener =
+            Listener { watch, begun: vec![0; sequences.len()], tokens: 0, total: bars.unwrap_or(0) };
         let played = if sequences.is_empty() {
             Vec::new()
         } else {
@@ -189,8 +190,12 @@ impl Draft<'_> {
             made || !piece.part(part).is_empty()
         };
         let parts: Vec<Part> = Part::ALL.into_iter().filter(|part| told(*part)).collect();
-        let all =
-            Excerpt { bars: request.bars.clone(), total: piece.bars, chords: !piece.chords.is_empty(), parts };
+        let all = Excerpt {
+            bars: request.bars.clone(),
+            total: piece.bars,
+            chords: !piece.chords.is_empty(),
+            parts,
+        };
         let prompt = Prompt {
             key: request.key.map(|key| (key.tonic.pitch_class(), key.is_minor())),
             meter: Some(piece.meter),
@@ -263,7 +268,8 @@ impl Draft<'_> {
             let mut room: Vec<PieceNote> = Vec::new();
             for note in notes {
                 let here = |it: &&PieceNote| it.end > note.onset;
-                if kept.iter().filter(here).count() + room.iter().rev().take(most).filter(here).count() < most {
+                if kept.iter().filter(here).count() + room.iter().rev().take(most).filter(here).count() < most
+                {
                     room.push(note);
                 }
             }
@@ -307,10 +313,7 @@ fn chords(request: &Request) -> Vec<(u32, Option<Chord>)> {
 ///
 /// # Errors
 /// [`Error::NoAnchor`] for a chord that the bass's rules leave no such pitch for.
-fn anchors(
-    request: &Request,
-    chords: &[(u32, Option<Chord>)],
-) -> Result<Vec<(u32, PitchClasses)>, Error> {
+fn anchors(request: &Request, chords: &[(u32, Option<Chord>)]) -> Result<Vec<(u32, PitchClasses)>, Error> {
     let (piece, rules) = (&request.piece, &request.bass_rules);
     let length = piece.cells_per_bar();
     let mut anchors = Vec::new();

@@ -112,14 +112,24 @@ impl Band<'_> {
     ///
     /// # Errors
     /// Those of the parts, the first that fails.
-    pub fn accompany(&self, leads: Vec<Lead>, request: &Request, watch: &mut Watch) -> Result<Vec<Song>, Error> {
+    pub fn accompany(
+        &self,
+        leads: Vec<Lead>,
+        request: &Request,
+        watch: &mut Watch,
+    ) -> Result<Vec<Song>, Error> {
         let arrangements = self.arrange(&leads, request, watch)?;
         let drums = self.play_drums(&leads, request, watch)?;
         let parts = leads.into_iter().zip(arrangements).zip(drums);
         Ok(parts.map(|((lead, arrangement), drums)| join(request, lead, arrangement, drums)).collect())
     }
 
-    fn arrange(&self, leads: &[Lead], request: &Request, watch: &mut Watch) -> Result<Vec<Arrangement>, Error> {
+    fn arrange(
+        &self,
+        leads: &[Lead],
+        request: &Request,
+        watch: &mut Watch,
+    ) -> Result<Vec<Arrangement>, Error> {
         let demands = &request.lead.demands;
         let asked = |lead: &Lead| arrange::Request {
             symbols: lead.chords.clone(),

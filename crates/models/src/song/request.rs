@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use partita_score::demands::{PitchSet, RhythmGrid};
-use partita_score::{DrumPattern, swing};
 use partita_score::swing::SwingUnit;
+use partita_score::{DrumPattern, swing};
 use partita_tokens::song::{PartRules, Tones};
 
 use super::feel::Swing;

@@ -108,7 +108,10 @@ fn broken(request: &Request, found: &Arrangement) -> Vec<String> {
             broken.push(what);
         }
     };
-    check((given.bars, given.meter, &given.chords) == (piece.bars, piece.meter, &piece.chords), "frame".into());
+    check(
+        (given.bars, given.meter, &given.chords) == (piece.bars, piece.meter, &piece.chords),
+        "frame".into(),
+    );
     check(given.part(Part::Melody) == piece.part(Part::Melody), "melody".into());
     for (part, made, rules) in [
         (Part::Bass, request.bass != Make::Keep, &request.bass_rules),
@@ -243,9 +246,10 @@ fn every_rule_plays_in_every_metre() {
             let mut rng = Rng::new(3, index as u64);
             let mut piece = sheet(&mut rng, meter, 4);
             piece.parts = [piece.parts[0].clone(), vec![], vec![]];
-            piece.chords = (0..4).map(|bar| (bar * piece.cells_per_bar(), 1 + 5 * bar)).map(|(at, class)| {
-                (at, ChordClass::from_index(class).expect("in range"))
-            }).collect();
+            piece.chords = (0..4)
+                .map(|bar| (bar * piece.cells_per_bar(), 1 + 5 * bar))
+                .map(|(at, class)| (at, ChordClass::from_index(class).expect("in range")))
+                .collect();
             let (bass, comp) = (BassRule::ALL[index], CompRule::ALL[index]);
             let mut request = Request::new(piece, Some("C major".parse().expect("a key")), 100.0, 1);
             (request.bass, request.piano) = (Make::Rule(bass), Make::Rule(comp));

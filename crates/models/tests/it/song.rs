@@ -41,7 +41,9 @@ fn names(score: &Score) -> Vec<&str> {
 
 #[test]
 fn all_tracks_have_the_same_bars_and_channels_of_their_own() {
-    for (name, meter, bars) in [("funk", "4/4", 16), ("jazz", "3/4", 5), ("j-dilla", "4/4", 4), ("rock", "7/8", 3)] {
+    for (name, meter, bars) in
+        [("funk", "4/4", 16), ("jazz", "3/4", 5), ("j-dilla", "4/4", 4), ("rock", "7/8", 3)]
+    {
         let mut request = request(name, meter, bars);
         for by_model in [false, true] {
             if by_model {
@@ -105,7 +107,8 @@ fn all_tracks_swing_or_none() {
     assert_eq!((straight.swing, &straight.lead.piece), (None, &swung.lead.piece));
     assert_eq!(straight.score.tracks[0].notes.len(), swung.score.tracks[0].notes.len());
     assert_ne!(straight.drums, swung.drums);
-    let grid = |song: &Song| song.score.tracks[..3].iter().flat_map(|it| &it.notes).all(|it| it.onset.0 % 40 == 0);
+    let grid =
+        |song: &Song| song.score.tracks[..3].iter().flat_map(|it| &it.notes).all(|it| it.onset.0 % 40 == 0);
     assert!(grid(&straight) && !grid(&swung));
 }
 

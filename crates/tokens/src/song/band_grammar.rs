@@ -39,9 +39,7 @@ impl Tones {
         match self {
             Tones::Free => PitchClasses::ALL,
             Tones::Collection(collection) => collection,
-            Tones::CollectionOrChord(collection) => {
-                PitchClasses::from_bits(collection.bits() | tones.bits())
-            }
+            Tones::CollectionOrChord(collection) => PitchClasses::from_bits(collection.bits() | tones.bits()),
             Tones::Chord if tones.is_empty() => PitchClasses::ALL,
             Tones::Chord => tones,
         }

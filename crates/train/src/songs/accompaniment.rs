@@ -168,7 +168,8 @@ pub fn bass_line(piano: &[PieceNote]) -> Vec<PieceNote> {
     // Nothing here reaches further than the longest note, and that is seldom more than some bars.
     let longest = piano.iter().map(|note| note.end - note.onset).max().unwrap_or(0);
     for (index, note) in piano.iter().enumerate() {
-        let earlier = piano[..index].iter().rev().take_while(|it| it.onset + longest.max(CELLS) >= note.onset);
+        let earlier =
+            piano[..index].iter().rev().take_while(|it| it.onset + longest.max(CELLS) >= note.onset);
         let later = piano[index + 1..].iter().take_while(|it| it.onset <= note.onset + CELLS);
         let lower = earlier.chain(later).filter(|it| it.pitch < note.pitch).any(|it| {
             let apart = it.onset.abs_diff(note.onset);
@@ -250,8 +251,7 @@ fn encode(piece: &Piece, prompt: Prompt, total: u32, told: &Told) -> Example {
     piece.parts[Part::Piano.index()] = above_the_bass(&piece, has_bass);
     let prompt = Prompt { meter: Some(piece.meter), no_chords: !told.chords, ..prompt };
     let mut ids = encode_prompt(&prompt);
-    let excerpt =
-        Excerpt { bars: 0..piece.bars, total, chords: told.chords, parts: told.parts.clone() };
+    let excerpt = Excerpt { bars: 0..piece.bars, total, chords: told.chords, parts: told.parts.clone() };
     ids.extend(encode_bars(&piece, &excerpt, &[]));
     // The last part ends with the bar after it, or the piece; a window inside a piece says how many bars are to come.
     let next = if total > piece.bars { excerpt.bar_token(piece.bars) } else { Token::End };
@@ -343,7 +343,8 @@ mod tests {
         let piano = bars.clone().flat_map(|bar| {
             let (at, low) = (48 * bar, 36 + (bar % 5) as u8);
             let chord = [low + 28, low + 31, low + 36].map(|pitch| [(12, pitch), (36, pitch)]);
-            let chord = chord.concat().into_iter().map(move |(from, pitch)| note(at + from, at + from + 12, pitch));
+            let chord =
+                chord.concat().into_iter().map(move |(from, pitch)| note(at + from, at + from + 12, pitch));
             std::iter::once(note(at, at + 12, low)).chain(chord)
         });
         let mut piano: Vec<PieceNote> = piano.collect();
@@ -382,7 +383,8 @@ mod tests {
             let bass = &reader.parts[Part::Bass.index()];
             for note in bass {
                 let before = reader.chords.partition_point(|(at, _)| *at <= note.onset);
-                let root = before.checked_sub(1).and_then(|at| reader.chords[at].1.parts()).map(|(root, _)| root);
+                let root =
+                    before.checked_sub(1).and_then(|at| reader.chords[at].1.parts()).map(|(root, _)| root);
                 assert!(root.is_none_or(|root| root == note.pitch % 12), "{note:?} under {root:?}");
             }
             let piano = &reader.parts[Part::Piano.index()];
@@ -393,7 +395,8 @@ mod tests {
             }
         }
         assert!(moved.iter().all(|count| *count > 5), "{moved:?}");
-        let notes: usize = covering(&songs, Split::Validation, 256).iter().map(super::super::source::notes).sum();
+        let notes: usize =
+            covering(&songs, Split::Validation, 256).iter().map(super::super::source::notes).sum();
         assert_eq!(notes, 24 * 7);
     }
 }

@@ -14,9 +14,30 @@ const MIDDLE: u8 = 40;
 const TRESILLO: [(u32, Tone); 3] = [(0, Tone::Root), (18, Tone::Fifth), (36, Tone::Octave)];
 /// Bars of sixteenths that a syncopated bass may play.
 const SYNCOPATED: [&[(u32, Tone)]; 3] = [
-    &[(0, Tone::Root), (9, Tone::Root), (18, Tone::Octave), (24, Tone::Root), (33, Tone::Fifth), (42, Tone::Octave)],
-    &[(0, Tone::Root), (6, Tone::Root), (15, Tone::Octave), (21, Tone::Fifth), (30, Tone::Root), (39, Tone::Root)],
-    &[(0, Tone::Root), (18, Tone::Root), (21, Tone::Octave), (24, Tone::Root), (36, Tone::Fifth), (45, Tone::Root)],
+    &[
+        (0, Tone::Root),
+        (9, Tone::Root),
+        (18, Tone::Octave),
+        (24, Tone::Root),
+        (33, Tone::Fifth),
+        (42, Tone::Octave),
+    ],
+    &[
+        (0, Tone::Root),
+        (6, Tone::Root),
+        (15, Tone::Octave),
+        (21, Tone::Fifth),
+        (30, Tone::Root),
+        (39, Tone::Root),
+    ],
+    &[
+        (0, Tone::Root),
+        (18, Tone::Root),
+        (21, Tone::Octave),
+        (24, Tone::Root),
+        (36, Tone::Fifth),
+        (45, Tone::Root),
+    ],
 ];
 
 /// What of the chord is played.

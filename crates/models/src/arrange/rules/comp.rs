@@ -69,7 +69,8 @@ fn strokes(rule: CompRule, sheet: &Sheet, pulse: &Pulse, bar: u32, rng: &mut Rng
             places.map(|at| (at, (at + pulse.fast).min(pulse.length))).collect()
         }
     };
-    let in_piece = |(onset, end): (u32, u32)| (start + onset, (start + end).min(sheet.chord_end(start + onset)));
+    let in_piece =
+        |(onset, end): (u32, u32)| (start + onset, (start + end).min(sheet.chord_end(start + onset)));
     strokes.into_iter().map(in_piece).collect()
 }
 

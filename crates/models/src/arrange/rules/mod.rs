@@ -148,7 +148,8 @@ impl Sheet<'_> {
 
     /// Where chords begin in `start..end`, silence left out.
     fn changes(&self, start: u32, end: u32) -> impl Iterator<Item = u32> {
-        let inside = self.symbols.iter().filter(move |(at, chord)| (start..end).contains(at) && chord.is_some());
+        let inside =
+            self.symbols.iter().filter(move |(at, chord)| (start..end).contains(at) && chord.is_some());
         inside.map(|(at, _)| *at)
     }
 

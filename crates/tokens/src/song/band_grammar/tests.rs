@@ -21,10 +21,10 @@ fn given(draw: &mut Draw) -> Piece {
     let meters = [(4, 4), (3, 4), (7, 8), (6, 8), (5, 4), (3, 16)];
     let (numerator, denominator) = meters[draw.below(6) as usize];
     let bars = 1 + draw.below(4);
-    let mut piece =
-        Piece { meter: Meter::new(numerator, denominator).unwrap(), bars, ..Piece::default() };
+    let mut piece = Piece { meter: Meter::new(numerator, denominator).unwrap(), bars, ..Piece::default() };
     let (length, end) = (piece.cells_per_bar(), bars * piece.cells_per_bar());
-    piece.chords = (0..end).step_by(6).filter(|_| draw.below(5) == 0).map(|at| (at, ChordClass::NONE)).collect();
+    piece.chords =
+        (0..end).step_by(6).filter(|_| draw.below(5) == 0).map(|at| (at, ChordClass::NONE)).collect();
     piece.chords.iter_mut().for_each(|chord| chord.1 = ChordClass::from_index(draw.below(145)).unwrap());
     for part in Part::ALL {
         let mut at = draw.below(length);
@@ -59,7 +59,8 @@ fn rules(draw: &mut Draw) -> PartRules {
 
 fn constraints(draw: &mut Draw) -> BandConstraints {
     let given = given(draw);
-    let parts = [vec![Part::Melody, Part::Bass, Part::Piano], vec![Part::Piano], vec![Part::Bass, Part::Piano]];
+    let parts =
+        [vec![Part::Melody, Part::Bass, Part::Piano], vec![Part::Piano], vec![Part::Bass, Part::Piano]];
     let all = draw.is();
     let open = |draw: &mut Draw| all || draw.is();
     let anchors: Vec<(u32, PitchClasses)> = if draw.is() {
@@ -74,7 +75,9 @@ fn constraints(draw: &mut Draw) -> BandConstraints {
             chords: draw.is(),
             parts: parts[draw.below(3) as usize].clone(),
         },
-        open: (0..given.bars).map(|_| Hidden { parts: [true, open(draw), open(draw)], ..Hidden::default() }).collect(),
+        open: (0..given.bars)
+            .map(|_| Hidden { parts: [true, open(draw), open(draw)], ..Hidden::default() })
+            .collect(),
         rules: [rules(draw), rules(draw), rules(draw)],
         anchors,
         given,
