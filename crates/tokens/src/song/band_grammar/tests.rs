@@ -193,7 +193,7 @@ fn a_bar_under_the_default_limits_fits_a_context_of_1024() {
     };
     let meter = Meter::new(4, 4).unwrap();
     // A melody of as many notes and rests as there are places.
-    let note = |cell| PieceNote { onset: 2 * cell, end: 2 * cell + 1, pitch: 60 };
+    let note = |cell: u32| PieceNote { onset: 2 * cell, end: 2 * cell + 1, pitch: 60 };
     let parts = [(0..24 * 2).map(note).collect(), vec![], vec![]];
     let mut given = Piece { meter, bars: 2, chords: vec![], parts };
     given.chords = (0..16).map(|at| (6 * at, ChordClass::from_index(1 + at).unwrap())).collect();
