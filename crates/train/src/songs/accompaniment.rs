@@ -19,8 +19,8 @@ use crate::groove::Split;
 
 /// Highest pitch of a bass, below middle C.
 const HIGHEST_BASS: u8 = 59;
-/// Bars of a window, at most: as many as usually fit a context of 1024.
-const BARS: u32 = 8;
+/// Bars of a window, at most: with as many, a context of 1024 is often full, so that all of its places are learned.
+const BARS: u32 = 24;
 /// Windows drawn until one has a piano in most of its bars.
 const DRAWS: usize = 4;
 
@@ -109,7 +109,8 @@ impl<'a> BandSampler<'a> {
         let at = rng.below(u64::from(total)) as u32;
         let scored = &self.songs[self.bars.partition_point(|sum| *sum <= at)];
         let whole = scored.piece.bars;
-        let bars = (4 + rng.below(u64::from(BARS - 3)) as u32).min(whole);
+        let (fewest, most) = if rng.f64() < 0.3 { (4, 8) } else { (8, BARS) };
+        let bars = (fewest + rng.below(u64::from(most - fewest + 1)) as u32).min(whole);
         let first = match rng.f64() {
             u if u < 0.2 => 0,
             u if u < 0.35 => whole - bars,
@@ -119,8 +120,8 @@ impl<'a> BandSampler<'a> {
     }
 }
 
-/// Sequences that cover every bar of a split once, in their own keys: windows of up to eight bars that fit the context,
-/// with chords, melody, bass and piano; told everything but the density and the register, which come from the notes
+/// Sequences that cover every bar of a split once, in their own keys: windows of bars that fit the context, with
+/// chords, melody, bass and piano; told everything but the density and the register, which come from the notes
 /// themselves.
 pub fn covering(songs: &Songs, split: Split, context: usize) -> Vec<Example> {
     let mut examples = Vec::new();
@@ -377,7 +378,7 @@ mod tests {
         for _ in 0..300 {
             let example = sampler.draw(&mut rng);
             assert!(example.length() <= 256 && example.weights.iter().any(|weight| *weight > 0.0));
-            let mut reader = Reader::new(48, 0..8);
+            let mut reader = Reader::new(48, 0..24);
             example.inputs.iter().for_each(|id| reader.read(*id));
             let reader = reader.finish();
             let bass = &reader.parts[Part::Bass.index()];
