@@ -29,9 +29,9 @@ pub trait Grammar: Send {
     /// Whether a token begins a bar.
     fn is_bar(&self, id: u32) -> bool;
 
-    /// Whether a token moves time on: what comes from it on can be read without the start of its bar. Where one bar is
-    /// longer than a context, only these are left to cut it at.
-    fn is_moment(&self, id: u32) -> bool {
+    /// Whether a token begins a note or another time inside a bar: where one bar is longer than a context, these are left
+    /// to cut it at.
+    fn is_event(&self, id: u32) -> bool {
         self.is_bar(id)
     }
 

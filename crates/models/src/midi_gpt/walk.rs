@@ -18,8 +18,8 @@ struct Role {
     /// Begins a bar, or moves time on where there are no bars: what comes from here on is understood without what was
     /// before.
     cut: bool,
-    /// Moves time on, by a bar or less.
-    moment: bool,
+    /// Begins a note or another time.
+    event: bool,
     /// May begin what is new after a given piece.
     opens: bool,
     pitch: bool,
@@ -30,6 +30,16 @@ impl Roles {
     pub fn new(tokenizer: &Tokenizer, end: Option<u32>) -> Roles {
         let vocab = tokenizer.vocab();
         let bars = vocab.id_of(Token::Bar).is_some();
+        let config = tokenizer.config();
+        let told = config.use_programs && !config.program_changes;
+        let is_event = |kind| match kind {
+            Kind::Bar | Kind::Position | Kind::TimeShift | Kind::Rest | Kind::Program => true,
+            // Where each note says its program, that comes first.
+            Kind::Pitch | Kind::PitchDrum | Kind::NoteOn | Kind::DrumOn | Kind::NoteOff | Kind::DrumOff => {
+                !told
+            }
+            _ => false,
+        };
         let role = |id: u32| {
             let ids = tokenizer.base_ids(id).unwrap_or_default();
             let first = ids.first().map(|&id| vocab.kind(id));
@@ -37,7 +47,7 @@ impl Roles {
             let cut = if bars { Kind::Bar } else { Kind::TimeShift };
             Role {
                 cut: first == Some(cut),
-                moment: first == Some(cut) || first == Some(Kind::Position),
+                event: first.is_some_and(is_event),
                 opens: first == Some(cut) || first == Some(if bars { Kind::BarEnd } else { Kind::Rest }),
                 pitch: ids.iter().any(|&id| is_pitch(vocab.kind(id))),
             }
@@ -117,8 +127,8 @@ impl Grammar for Walk {
         self.roles.get(id).cut
     }
 
-    fn is_moment(&self, id: u32) -> bool {
-        self.roles.get(id).moment
+    fn is_event(&self, id: u32) -> bool {
+        self.roles.get(id).event
     }
 
     fn at_bar_line(&self) -> bool {

@@ -275,7 +275,7 @@ impl Lane {
 }
 
 /// Prompt and the newest whole bars that leave half of the context free; of a bar that is too long alone, its newest
-/// moments. `fed`: generated before.
+/// notes. `fed`: generated before.
 fn tail(job: &Sequence, fed: &[u32], context: usize) -> Result<Vec<u32>, Error> {
     let section: Vec<u32> = job.given.iter().chain(fed).copied().collect();
     let room = context.saturating_sub(job.prompt.len() + BAR_TOKENS);
@@ -287,8 +287,8 @@ fn tail(job: &Sequence, fed: &[u32], context: usize) -> Result<Vec<u32>, Error> 
         starts.find(|start| section.len() - start <= room / 2).unwrap_or(last)
     };
     let most = context.saturating_sub(job.prompt.len() + 8);
-    let mut moments = (keep..section.len()).filter(|&i| job.grammar.is_moment(section[i]));
-    let late = moments.find(|start| section.len() - start <= most / 2);
+    let mut events = (keep..section.len()).filter(|&i| job.grammar.is_event(section[i]));
+    let late = events.find(|start| section.len() - start <= most / 2);
     let keep = if section.len() - keep > most { late.unwrap_or(keep) } else { keep };
     let ids: Vec<u32> = job.prompt.iter().chain(&section[keep..]).copied().collect();
     if ids.len() + 8 > context {
