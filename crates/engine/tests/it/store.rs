@@ -721,7 +721,7 @@ fn what_is_no_model_is_not_imported() {
     std::fs::create_dir(&empty).expect("made");
     check(&empty, "must hold a config.json");
     let from = folder(place.folder.path(), "bert", &[(WEIGHTS, b"x")]);
-    check(&from, "musicgen or musicgen_melody, got \"bert\"");
+    check(&from, "musicgen, musicgen_melody or gpt2, got \"bert\"");
     folder(place.folder.path(), "musicgen", &[]);
     std::fs::write(from.join("config.json"), "[]").expect("written");
     check(&from, "config.json must be the JSON of a model");
