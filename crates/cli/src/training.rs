@@ -110,6 +110,7 @@ pub fn check(settings: &Settings) -> Result<()> {
         ("learning-rate", settings.learning_rate, 1e-7..=1.0),
         ("weight-decay", settings.weight_decay, 0.0..=10.0),
         ("dropout", settings.dropout, 0.0..=0.9),
+        ("averaging", settings.averaging, 0.0..=0.99999),
     ];
     for (field, got, range) in numbers {
         if !range.contains(&got) {

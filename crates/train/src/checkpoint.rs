@@ -20,6 +20,8 @@ use crate::source::Source;
 pub struct State {
     pub settings: Settings,
     pub parameters: Parameters,
+    /// The weights' running average, where the settings ask for one.
+    average: Option<Parameters>,
     pub(crate) first: Vec<f32>,
     pub(crate) second: Vec<f32>,
     pub step: u32,
@@ -52,11 +54,27 @@ impl State {
         State {
             settings,
             parameters,
+            average: (settings.averaging > 0.0).then(|| Parameters::zeros(settings.shape)),
             first: zeros.clone(),
             second: zeros,
             step: 0,
             points: vec![],
             split_hash: split_hash.to_owned(),
+        }
+    }
+
+    /// The weights that are validated and written as the model.
+    pub fn shipped(&self) -> &Parameters {
+        self.average.as_ref().unwrap_or(&self.parameters)
+    }
+
+    /// Takes the weights of this step into the average; early steps leave it soon.
+    pub(crate) fn follow(&mut self) {
+        let Some(average) = &mut self.average else { return };
+        let step = self.step as f32;
+        let taken = 1.0 - self.settings.averaging.min(step / (step + 10.0));
+        for (average, value) in average.values.iter_mut().zip(&self.parameters.values) {
+            *average += taken * (value - *average);
         }
     }
 }
@@ -78,11 +96,12 @@ pub fn save(folder: &Path, state: &State, source: &dyn Source) -> Result<(), Err
         points: state.points.clone(),
     };
     let metadata = HashMap::from([("state".to_owned(), json(&file))]);
-    let parts =
-        [("weights.", &state.parameters.values), ("first.", &state.first), ("second.", &state.second)];
+    let mut parts =
+        vec![("weights.", &state.parameters.values), ("first.", &state.first), ("second.", &state.second)];
+    parts.extend(state.average.as_ref().map(|average| ("average.", &average.values)));
     let best = state.points.iter().map(|point| point.validation).fold(f64::INFINITY, f64::min);
     if state.points.last().is_none_or(|last| last.validation <= best) {
-        source.write_model(folder, &state.parameters)?;
+        source.write_model(folder, state.shipped())?;
     }
     write(&folder.join(CHECKPOINT), &serialize(&state.parameters.tensors, &parts, Float::F32, Some(metadata)))
 }
@@ -114,10 +133,14 @@ pub fn load(folder: &Path) -> Result<Option<State>, Error> {
     let mut parameters = Parameters::zeros(file.settings.shape);
     let read = |prefix: &str| parts.read(prefix, &parameters.tensors);
     let (weights, first, second) = (read("weights.")?, read("first.")?, read("second.")?);
+    let averaged = file.settings.averaging > 0.0;
+    let average = averaged.then(|| read("average.")).transpose()?;
+    let average = average.map(|values| Parameters { values, ..Parameters::zeros(file.settings.shape) });
     parameters.values = weights;
     Ok(Some(State {
         settings: file.settings,
         parameters,
+        average,
         first,
         second,
         step: file.step,

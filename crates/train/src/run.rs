@@ -30,6 +30,10 @@ pub struct Settings {
     pub seed: u64,
     /// Steps between validations; a checkpoint is written at each.
     pub validate_every: u32,
+    /// How much of the average of the weights stays at a step, [0, 1): the average is what is validated and shipped.
+    /// 0: the weights themselves are.
+    #[serde(default)]
+    pub averaging: f32,
 }
 
 impl Settings {
@@ -46,6 +50,7 @@ impl Settings {
             clip: 1.0,
             seed: 1,
             validate_every: 200,
+            averaging: 0.0,
         }
     }
 }
@@ -131,12 +136,13 @@ pub fn train(
         weight += sum.1;
         update(&mut state, &mut workers[0].gradients, sum.1, step, path);
         state.step = step;
+        state.follow();
         let seconds = start.elapsed().as_secs_f64();
         let validated = (step % settings.validate_every == 0 || step == settings.steps).then(|| {
             let point = Point {
                 step,
                 train: nats / weight,
-                validation: nats_per_unit(&mut workers, source, &state.parameters, &validation),
+                validation: nats_per_unit(&mut workers, source, state.shipped(), &validation),
             };
             (nats, weight) = (0.0, 0.0);
             point

@@ -164,6 +164,8 @@ enum Train {
     Chorales(train_decoder::Options),
     /// A writer of lead sheets, on OpenEWLD and the OpenScore Lieder
     Melody(train_decoder::Options),
+    /// Basses and pianos under a melody, on the OpenScore Lieder
+    Accompaniment(train_decoder::Options),
     /// Piano rolls as published tables measure them, on a file of bench/piano_rolls.py
     Rolls(train_decoder::Options),
     /// An autoencoder of two-bar melodies, on OpenEWLD, the OpenScore Lieder and Bach's chorales
@@ -227,6 +229,9 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Models(command) => models::run(&command, session),
         Command::Train(Train::Drums(options)) => train::run(&options, session),
         Command::Train(Train::Melody(options)) => train_decoder::run(Music::Melody, &options, session),
+        Command::Train(Train::Accompaniment(options)) => {
+            train_decoder::run(Music::Accompaniment, &options, session)
+        }
         Command::Train(Train::Chorales(options)) => train_decoder::run(Music::Chorales, &options, session),
         Command::Train(Train::Rolls(options)) => train_decoder::run(Music::Rolls, &options, session),
         Command::Train(Train::MelodyVae(options)) => train_vae::run(Vae::Melodies, &options, session),

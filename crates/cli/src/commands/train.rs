@@ -81,6 +81,7 @@ impl Options {
             clip: 1.0,
             seed: self.seed,
             validate_every: self.validate_every,
+            averaging: 0.0,
         };
         training::check(&settings)?;
         Ok(settings)

@@ -1,12 +1,12 @@
-//! `train melody`, `train chorales` and `train rolls`: lead sheets, four voices on a grid, and the piano rolls that
-//! Table A is measured on.
+//! `train melody`, `train accompaniment`, `train chorales` and `train rolls`: lead sheets, basses and pianos under them,
+//! four voices on a grid, and the piano rolls that Table A is measured on.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use partita_train::chorales::{self, ChoraleSource, Chorales};
 use partita_train::rolls::{self, RollSource, Rolls};
-use partita_train::songs::{self, LeadSource, Songs};
+use partita_train::songs::{self, BandSource, LeadSource, Songs};
 use partita_train::{Settings, Shape, Source};
 use serde_json::json;
 
@@ -20,6 +20,7 @@ use crate::training::{self, CURVE, Run};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Music {
     Melody,
+    Accompaniment,
     Chorales,
     Rolls,
 }
@@ -28,6 +29,7 @@ impl Music {
     pub fn command(self) -> &'static str {
         match self {
             Music::Melody => "melody",
+            Music::Accompaniment => "accompaniment",
             Music::Chorales => "chorales",
             Music::Rolls => "rolls",
         }
@@ -37,6 +39,7 @@ impl Music {
     fn settings(self) -> Settings {
         match self {
             Music::Melody => Settings::lead(),
+            Music::Accompaniment => Settings::band(),
             Music::Chorales => Settings::chorales(),
             Music::Rolls => Settings::rolls(),
         }
@@ -45,7 +48,7 @@ impl Music {
     /// What a validation loss is told a piece of.
     fn unit(self) -> &'static str {
         match self {
-            Music::Melody => "note",
+            Music::Melody | Music::Accompaniment => "note",
             Music::Chorales => "token",
             Music::Rolls => "frame",
         }
@@ -54,8 +57,8 @@ impl Music {
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// For melody folders with leadsheets.jsonl or lieder.jsonl, several if given several times; for chorales the folder
-    /// with Jsb16thSeparated.json; for rolls a file that bench/piano_rolls.py wrote
+    /// For melody and accompaniment folders with leadsheets.jsonl or lieder.jsonl, several if given several times; for
+    /// chorales the folder with Jsb16thSeparated.json; for rolls a file that bench/piano_rolls.py wrote
     #[arg(long, value_name = "PATH", required = true)]
     data: Vec<PathBuf>,
     /// Folder for the weights; a run that was stopped there goes on
@@ -83,6 +86,9 @@ pub struct Options {
     /// Share of activations left out, [0, 0.9]
     #[arg(long, allow_negative_numbers = true)]
     dropout: Option<f32>,
+    /// How much of the weights' average stays at a step, [0, 1); the average is the model. 0: the weights are
+    #[arg(long, allow_negative_numbers = true)]
+    averaging: Option<f32>,
     /// Steps between validations and checkpoints
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     validate_every: Option<u32>,
@@ -108,6 +114,7 @@ impl Options {
             learning_rate: self.learning_rate.unwrap_or(measured.learning_rate),
             weight_decay: self.weight_decay.unwrap_or(measured.weight_decay),
             dropout: self.dropout.unwrap_or(measured.dropout),
+            averaging: self.averaging.unwrap_or(measured.averaging),
             validate_every: self.validate_every.unwrap_or(measured.validate_every),
             seed: self.seed,
             ..measured
@@ -128,6 +135,7 @@ impl Options {
         line.option("learning-rate", settings.learning_rate);
         line.option("weight-decay", settings.weight_decay);
         line.option("dropout", settings.dropout);
+        line.option("averaging", settings.averaging);
         line.option("validate-every", settings.validate_every);
         line.option("seed", self.seed);
         line
@@ -182,6 +190,11 @@ pub fn run(music: Music, options: &Options, session: &Session) -> Result<()> {
         Music::Melody => {
             let data = songs(&options.data)?;
             let source = LeadSource::new(&data, settings.shape.context).map_err(fail)?;
+            train(music, options, settings, &source, session)
+        }
+        Music::Accompaniment => {
+            let data = songs(&options.data)?;
+            let source = BandSource::new(&data, settings.shape.context).map_err(fail)?;
             train(music, options, settings, &source, session)
         }
         Music::Chorales => {

@@ -108,8 +108,9 @@ impl Settings {
             learning_rate: 1.5e-3,
             warmup: 200,
             weight_decay: 0.3,
-            dropout: 0.2,
+            dropout: 0.35,
             validate_every: 250,
+            averaging: 0.995,
             ..Settings::new(Shape::chorale(160, 3, 4))
         }
     }

@@ -13,7 +13,7 @@ use crate::checkpoint::{self, Float};
 use crate::gpt::Example;
 use crate::groove::Split;
 use crate::parameters::{Parameters, Shape};
-use crate::run::Error;
+use crate::run::{Error, Settings};
 use crate::source::Source;
 
 /// Songs with piano as an arranger learns from them.
@@ -77,6 +77,19 @@ impl Source for BandSource<'_> {
     }
 }
 
+impl Settings {
+    /// The settings the shipped arranger was trained with.
+    pub fn band() -> Settings {
+        Settings {
+            steps: 1500,
+            batch_tokens: 4096,
+            warmup: 100,
+            averaging: 0.99,
+            ..Settings::new(Shape::band())
+        }
+    }
+}
+
 impl Shape {
     /// The shipped arranger's sizes.
     pub fn band() -> Shape {
@@ -84,7 +97,7 @@ impl Shape {
             vocab: VOCAB as usize,
             context: 1024,
             styles: 0,
-            width: 256,
+            width: 192,
             layers: 4,
             heads: 4,
             rotary: true,

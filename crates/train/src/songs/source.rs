@@ -89,8 +89,7 @@ impl Settings {
             steps: 1500,
             batch_tokens: 4096,
             warmup: 100,
-            dropout: 0.1,
-            validate_every: 200,
+            averaging: 0.99,
             ..Settings::new(Shape::lead())
         }
     }
