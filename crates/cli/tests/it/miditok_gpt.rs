@@ -70,7 +70,7 @@ fn miditok_an_imported_checkpoint_is_listed_and_obeys() {
 fn miditok_a_checkpoint_plays_on_after_every_given_note() {
     let place = place();
     fs::copy(reference("miditok/midi/01_scale.mid"), place.path("in.mid")).expect("copied");
-    let line = "continue in.mid --model tiny --bars 2 --key C --range 60-84 --seed 4 --force";
+    let line = "continue in.mid --model tiny --bars 2 --key C --range 60-84 --seed 1 --force";
     place.ok(&format!("{line} -o out.mid"));
     let (given, whole) = (place.score("in.mid"), place.score("out.mid"));
     let (before, after) = (notes(&given), notes(&whole));
@@ -100,7 +100,7 @@ fn miditok_folders_that_are_no_such_model_are_refused_and_leave_nothing() {
     error("generate midi -o a.mid", 2, "model must be a GPT-2 with MidiTok's tokenizer.json");
     error("generate midi --model nobody -o a.mid", 3, "nobody");
     error("generate midi --model tiny --bars 0 -o a.mid", 2, "bars must be in 1..=512, got 0");
-    error("generate midi --model tiny --range 60-60 --key C#major -o a.mid", 2, "no pitch is left");
+    error("generate midi --model tiny --range 60-60 --key D -o a.mid", 2, "no pitch is left");
     error("generate midi --model tiny --time 7/8 -o a.mid", 2, "signature must be");
     fs::write(place.path("tiny/tokenizer.json"), r#"{"version": "1.0"}"#).expect("written");
     error(

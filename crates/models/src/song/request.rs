@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use partita_score::demands::{PitchSet, RhythmGrid};
+use partita_score::harmony::Key;
 use partita_score::swing::SwingUnit;
 use partita_score::{DrumPattern, swing};
 use partita_tokens::song::{PartRules, Tones};
@@ -59,7 +60,7 @@ impl Request {
     /// chords' tones.
     pub fn new(style: Style, lead: melody::Request) -> Request {
         let usual = habits(&style);
-        let scale = lead.demands.scale.or(lead.key.map(partita_score::harmony::Key::pitch_classes));
+        let scale = lead.demands.scale.or(lead.key.map(Key::pitch_classes));
         let rules = |range, polyphony, notes_per_bar| PartRules {
             range,
             forbidden: PitchSet::EMPTY,

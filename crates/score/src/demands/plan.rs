@@ -164,8 +164,10 @@ impl Plan {
         self.table.len() + self.nodes.len()
     }
 
+    /// Silence beside kept notes may be meant; a piece for which no pitch is left is not.
     pub(super) fn is_possible(&self) -> bool {
-        self.silence_from(0, 0)
+        let has_notes = !self.demands.locked.is_empty() || !self.demands.pitches().is_empty();
+        has_notes && self.silence_from(0, 0)
     }
 
     /// All required items, unmet.
