@@ -155,6 +155,20 @@ impl From<partita_models::melody::Error> for Error {
     }
 }
 
+impl From<partita_models::arrange::Error> for Error {
+    fn from(error: partita_models::arrange::Error) -> Error {
+        use partita_models::arrange::Error as Arrange;
+        match &error {
+            Arrange::Range { field, .. } => Error::usage(&field.replace('_', "-"), &error),
+            Arrange::NoAnchor { .. } => Error::usage("bass", &error),
+            Arrange::Tampered { .. } | Arrange::Model { .. } => Error::new(Kind::Failed, "model", &error),
+            Arrange::Cancelled if crate::cancel::requested() => Error::interrupted(),
+            Arrange::Cancelled => Error { kind: Kind::Cancelled, ..Error::failed(&error) },
+            _ => Error::failed(&error),
+        }
+    }
+}
+
 impl From<partita_models::song::Error> for Error {
     fn from(error: partita_models::song::Error) -> Error {
         use partita_models::song::Error as Song;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cancel;
+mod choir;
 mod client;
 mod commands;
 mod deliver;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use partita_models::arrange::Arranger;
 use partita_models::drums::{Drummer, Style};
 use partita_models::harmony::Harmonizer;
 use partita_models::melody::Writer;
@@ -56,6 +57,15 @@ pub fn writer_at(folder: &Path) -> Result<Writer> {
     Ok(Writer::load(&folder.display().to_string(), &config, &weights, PRECISION)?)
 }
 
+/// The writer of basses and pianos in `folder`.
+///
+/// # Errors
+/// As [`drummer`].
+pub fn arranger_at(folder: &Path) -> Result<Arranger> {
+    let (config, weights) = read(folder)?;
+    Ok(Arranger::load(&folder.display().to_string(), &config, &weights, PRECISION)?)
+}
+
 /// The drummer in `folder`.
 ///
 /// # Errors
@@ -65,11 +75,12 @@ pub fn load(folder: &Path, precision: Precision) -> Result<Drummer> {
     Ok(Drummer::load(&folder.display().to_string(), &config, &weights, precision)?)
 }
 
-/// The harmonizer in `folder`.
+/// The writer of chorales that `session` asks for, in `precision`.
 ///
 /// # Errors
 /// As [`drummer`].
-pub fn harmonizer(folder: &Path, precision: Precision) -> Result<Harmonizer> {
+pub fn choir(session: &Session, precision: Precision) -> Result<Harmonizer> {
+    let Some(folder) = &session.model else { return Ok(Harmonizer::bundled(precision)?) };
     let (config, weights) = read(folder)?;
     Ok(Harmonizer::load(&folder.display().to_string(), &config, &weights, precision)?)
 }

@@ -125,7 +125,7 @@ fn counts(text: &str) -> Result<Counts, Invalid> {
     Ok(Counts(low..=high))
 }
 
-fn leap(text: &str) -> Result<u8, Invalid> {
+pub fn leap(text: &str) -> Result<u8, Invalid> {
     let leap = text.trim().parse().ok().filter(|leap| *leap <= 127);
     leap.ok_or_else(|| Invalid { field: "max-leap", allowed: "in 0..=127".into(), got: format!("{text:?}") })
 }
@@ -147,7 +147,7 @@ fn strong_beats(text: &str) -> Result<StrongBeats, Invalid> {
 }
 
 /// A text that could not be read, with a caret under the character at fault.
-fn syntax(field: &'static str, error: &SyntaxError) -> Error {
+pub fn syntax(field: &'static str, error: &SyntaxError) -> Error {
     Error::usage(field, format!("{error}\n{}", error.caret()))
 }
 
@@ -250,7 +250,7 @@ impl Obeying {
 }
 
 /// Notes parted by blanks or commas.
-fn notes(field: &'static str, text: Option<&str>) -> Result<Vec<Required>> {
+pub fn notes(field: &'static str, text: Option<&str>) -> Result<Vec<Required>> {
     let words = text.unwrap_or_default().split([' ', ',']).filter(|word| !word.is_empty());
     let note = |word: &str| {
         let class = || Some(Required::Class(NoteName::from_str(word).ok()?.pitch_class()));

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use partita_models::harmony::bench::chorale;
-use partita_models::harmony::{Harmonizer, HarmonyConfig};
 use partita_models::melody::Request;
 use partita_models::music_vae::bench::{VaeBench, vae};
 use partita_models::musicgen::bench::{AudioBench, audio};
@@ -281,10 +280,7 @@ pub fn run(command: &Command, session: &Session) -> Result<()> {
             session.answer(&json!(report), &text, false)
         }
         Command::Chorale { bars, variations, precision, runs } => {
-            let harmonizer = match &session.model {
-                Some(folder) => model::harmonizer(folder, precision)?,
-                None => Harmonizer::random(HarmonyConfig::new(160, 3, 4), precision, 1)?,
-            };
+            let harmonizer = model::choir(session, precision)?;
             let compute = model::compute()?;
             let (bars, variations) = (usize::from(bars), usize::from(variations));
             let report = chorale(&harmonizer, &compute, bars, variations, runs.into())?;

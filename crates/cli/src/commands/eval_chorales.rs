@@ -1,7 +1,7 @@
 //! `eval chorales` and `eval rolls`: the two tables that four-part harmony is measured by.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use partita_models::harmony::{Cell, Complete, Harmonizer, VOICES};
@@ -36,17 +36,10 @@ pub struct Rolls {
     data: PathBuf,
 }
 
-fn folder(session: &Session, music: train::Music) -> Result<&Path> {
-    session.model.as_deref().ok_or_else(|| {
-        let message = format!("model must be a folder that partita train {} wrote", music.command());
-        Error::usage("model", message)
-    })
-}
-
 pub fn chorales(options: &Harmony, session: &Session) -> Result<()> {
     let mut clock = Clock::start();
     let compute = model::compute()?;
-    let harmonizer = model::harmonizer(folder(session, train::Music::Chorales)?, options.precision)?;
+    let harmonizer = model::choir(session, options.precision)?;
     let data = train::chorales(&options.data)?;
     clock.lap("load");
     cancel::listen();
@@ -151,7 +144,7 @@ pub fn rolls(options: &Rolls, session: &Session) -> Result<()> {
     let mut clock = Clock::start();
     let path = model::kernels()?;
     let threads = partita_kernels::Pool::from_env()?.threads();
-    let folder = folder(session, train::Music::Rolls)?;
+    let folder = train::folder(session, train::Music::Rolls)?;
     let data = train::rolls(&options.data)?;
     let parameters =
         rolls::best(folder).map_err(|error| Error::new(crate::error::Kind::NotFound, "model", error))?;

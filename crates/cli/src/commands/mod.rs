@@ -2,6 +2,7 @@
 
 mod audio;
 mod bench;
+mod chorale;
 mod completions;
 mod config;
 mod continue_;
@@ -12,6 +13,7 @@ mod doctor;
 mod drumify;
 mod encode;
 mod eval;
+mod eval_accompaniment;
 mod eval_chorales;
 mod eval_melody;
 mod eval_vae;
@@ -148,6 +150,8 @@ enum Generate {
     Drums(Box<generate::Options>),
     /// A melody with chords, in the key, metre, range and harmony asked for
     Melody(Box<melody::Options>),
+    /// Four voices in the manner of Bach: new, or those that a melody or an unfinished chorale lacks
+    Chorale(Box<chorale::Options>),
     /// A piece by a GPT-2 of MidiTok's tokens that --model names
     Midi(Box<midi::Options>),
     /// A song: melody, chords, bass and drums as tracks of one file, and as stems
@@ -184,6 +188,8 @@ enum Eval {
     Drums(eval::Options),
     /// Four-part harmony: nats a token of Bach's chorales (Table C of Music Transformer)
     Chorales(eval_chorales::Harmony),
+    /// A writer of basses and pianos, on songs it never saw
+    Accompaniment(eval_accompaniment::Options),
     /// A writer of lead sheets, on songs it never saw
     Melody(eval_melody::Options),
     /// Piano rolls: joint nats a frame (Table A, Boulanger-Lewandowski et al. 2012)
@@ -207,6 +213,7 @@ pub fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Generate(Generate::Drums(options)) => generate::run(&options, session),
         Command::Generate(Generate::Melody(options)) => melody::run(&options, session),
+        Command::Generate(Generate::Chorale(options)) => chorale::run(&options, session),
         Command::Generate(Generate::Midi(options)) => midi::run(&options, session),
         Command::Generate(Generate::Song(options)) => song::run(&options, session),
         Command::Generate(Generate::Audio(options)) => audio::run(&options, session),
@@ -241,6 +248,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Eval(Eval::TapVae(options)) => eval_vae::run(Vae::Taps, &options, session),
         Command::Eval(Eval::Drums(options)) => eval::run(&options, session),
         Command::Eval(Eval::Melody(options)) => eval_melody::run(&options, session),
+        Command::Eval(Eval::Accompaniment(options)) => eval_accompaniment::run(&options, session),
         Command::Eval(Eval::Chorales(options)) => eval_chorales::chorales(&options, session),
         Command::Eval(Eval::Rolls(options)) => eval_chorales::rolls(&options, session),
         Command::Eval(Eval::MelodyVae(options)) => eval_vae::run(Vae::Melodies, &options, session),

@@ -142,6 +142,17 @@ impl Options {
     }
 }
 
+/// The folder of weights that `--model` names, of a kind that is not in the program.
+///
+/// # Errors
+/// No `--model`.
+pub fn folder(session: &Session, music: Music) -> Result<&Path> {
+    session.model.as_deref().ok_or_else(|| {
+        let message = format!("model must be a folder that partita train {} wrote", music.command());
+        Error::usage("model", message)
+    })
+}
+
 /// The one place there may be.
 fn only(data: &[PathBuf]) -> Result<&Path> {
     match data {

@@ -3,6 +3,7 @@
 mod audio;
 mod bad_input;
 mod check;
+mod chorale;
 #[cfg(unix)]
 mod clock;
 #[cfg(unix)]

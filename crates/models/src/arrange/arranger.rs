@@ -7,7 +7,7 @@ use partita_tokens::song::{FORMAT, VOCAB};
 use sha2::{Digest, Sha256};
 
 use super::{ArrangeConfig, Error};
-use crate::stage::Network;
+use crate::stage::{self, Compute, Network};
 
 /// The network that writes basses and pianos.
 pub struct Arranger {
@@ -77,6 +77,15 @@ impl Arranger {
     /// The network, for a [`Player`](crate::stage::Player).
     pub fn network(&self) -> Network {
         Network::new(Arc::clone(&self.gpt))
+    }
+
+    /// Negative log-likelihood in nats of each target, given the inputs up to its place; both `[L]`, L within the
+    /// context. No grammar is applied.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for too many tokens or an unknown one.
+    pub fn nats(&self, compute: &Compute, inputs: &[u32], targets: &[u32]) -> Result<Vec<f64>, Error> {
+        Ok(stage::nats(&self.gpt, compute, inputs, targets)?)
     }
 
     /// Bytes of memory the loaded model holds: packed matrices, embeddings and normalisations.

@@ -19,3 +19,4 @@ pub use error::Error;
 pub use generate::{Harmony, Written};
 pub use model::Harmonizer;
 pub use request::{Complete, MOST_SEQUENCES};
+pub use score::NAMES;

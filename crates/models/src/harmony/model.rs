@@ -20,6 +20,19 @@ pub struct Harmonizer {
 const MEMORY: KvPrecision = KvPrecision::F32;
 
 impl Harmonizer {
+    /// The chorales that ship inside the program.
+    ///
+    /// # Errors
+    /// None for intact builds.
+    pub fn bundled(precision: Precision) -> Result<Harmonizer, Error> {
+        Harmonizer::load(
+            "chorale",
+            include_bytes!("../../../../weights/chorale/model.json"),
+            include_bytes!("../../../../weights/chorale/model.safetensors"),
+            precision,
+        )
+    }
+
     /// Loads `model.json` and `model.safetensors`; `name` appears in errors.
     ///
     /// # Errors

@@ -51,27 +51,35 @@ impl Complete {
         }
     }
 
-    /// Gives a voice the notes of a melody, each on its nearest sixteenth. The chorale becomes as long as the melody
-    /// if it was shorter; beyond the melody the voice rests.
+    /// Gives a voice the notes of a melody, each on its nearest sixteenth. Of notes that fall on the same one the first
+    /// has it, and the next comes a sixteenth later if it lasts. The chorale becomes as long as the melody if it was
+    /// shorter; beyond the melody the voice rests.
     ///
     /// # Errors
-    /// [`Error::TwoNotes`] for two notes in one step, [`Error::Range`] for a melody too long.
+    /// [`Error::TwoNotes`] for two notes that sound together from the same sixteenth on, [`Error::Range`] for a melody too long.
     ///
     /// # Panics
     /// If there is no such voice.
     pub fn give(&mut self, voice: usize, notes: &[Note], ppq: Ppq) -> Result<(), Error> {
         let step = |tick: u32| (tick as f64 * STEPS_PER_BEAT as f64 / f64::from(ppq.get())).round() as usize;
-        let mut spans: Vec<(usize, usize, u8)> = notes
-            .iter()
-            .map(|note| (step(note.onset.0), step(note.end.0).max(step(note.onset.0) + 1), note.pitch))
-            .collect();
-        spans.sort_unstable();
+        let mut notes = notes.to_vec();
+        notes.sort_by_key(|note| (note.onset, note.end));
+        let together =
+            |pair: &&[Note]| step(pair[0].onset.0) == step(pair[1].onset.0) && pair[1].onset < pair[0].end;
+        if let Some(pair) = notes.windows(2).find(together) {
+            return Err(Error::TwoNotes { step: step(pair[0].onset.0) });
+        }
+        let mut spans: Vec<(usize, usize, u8)> = Vec::with_capacity(notes.len());
+        for note in &notes {
+            let (first, last) = (step(note.onset.0), step(note.end.0).max(step(note.onset.0) + 1));
+            let first = spans.last().map_or(first, |before| first.max(before.0 + 1));
+            if first < last {
+                spans.push((first, last, note.pitch));
+            }
+        }
         let end = spans.iter().map(|span| span.1).max().unwrap_or(0);
         if end > MAX_STEPS {
             return Err(Error::range("melody", format!("at most {MAX_STEPS} sixteenths long"), end));
-        }
-        if let Some(pair) = spans.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(Error::TwoNotes { step: pair[0].0 });
         }
         let steps = self.cells.len().max(end);
         self.cells.resize(steps, [None; VOICES]);

@@ -3,9 +3,10 @@
 use partita_score::{MeterMap, Note, Ppq, Score, TempoMap, Tick, Track};
 use partita_tokens::chorale::{Cell, STEPS_PER_BEAT, Step, VOICES};
 
-use super::Complete;
+use super::{Complete, Harmony};
 
-const NAMES: [&str; VOICES] = ["Soprano", "Alto", "Tenor", "Bass"];
+/// Names of the voices' tracks.
+pub const NAMES: [&str; VOICES] = ["Soprano", "Alto", "Tenor", "Bass"];
 /// General MIDI's choir.
 const PROGRAM: u8 = 52;
 const VELOCITY: u8 = 80;
@@ -34,5 +35,50 @@ pub(super) fn score(request: &Complete, steps: &[Step]) -> Score {
         chords: Vec::new(),
         keys: vec![],
         tracks: (0..VOICES).map(track).collect(),
+    }
+}
+
+impl Harmony {
+    /// `given` with the voices written around its notes. `kept[v]`: the track of voice v, if it has one, and the notes
+    /// in it that were given; the others of that track are replaced. Kept notes stay tick for tick, and so does all else
+    /// of the score.
+    ///
+    /// # Panics
+    /// If there is no such track.
+    pub fn around(
+        &self,
+        request: &Complete,
+        given: &Score,
+        kept: &[Option<(usize, Vec<Note>)>; VOICES],
+    ) -> Score {
+        let ppq = u64::from(given.ppq.get());
+        let tick = |t: usize| Tick((t as u64 * ppq / STEPS_PER_BEAT as u64) as u32);
+        let mut score = given.clone();
+        for (v, kept) in kept.iter().enumerate() {
+            let mut notes: Vec<Note> = Vec::new();
+            for (t, step) in self.steps.iter().enumerate().filter(|(t, _)| request.cells[*t][v].is_none()) {
+                let Cell::Pitch(pitch) = step[v] else { continue };
+                match notes.last_mut() {
+                    Some(last) if last.pitch == pitch && last.end == tick(t) => last.end = tick(t + 1),
+                    _ => notes.push(Note { onset: tick(t), end: tick(t + 1), pitch, velocity: VELOCITY }),
+                }
+            }
+            let own = match kept {
+                Some((own, kept)) => {
+                    notes.extend(kept);
+                    notes.sort_by_key(|note| (note.onset, note.pitch));
+                    *own
+                }
+                None => {
+                    let used = |channel: &u8| score.tracks.iter().any(|track| track.channel == *channel);
+                    let channel = (0..16).find(|channel| *channel != 9 && !used(channel)).unwrap_or(v as u8);
+                    let name = NAMES[v].into();
+                    score.tracks.push(Track { name, channel, program: PROGRAM, ..Track::default() });
+                    score.tracks.len() - 1
+                }
+            };
+            score.tracks[own].notes = notes;
+        }
+        score
     }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use partita_nn::{Decoder, Gpt, GptConfig, Precision, Tensors, log_probability};
+use partita_nn::{Gpt, GptConfig, Precision, Tensors};
 use partita_tokens::song::{FORMAT, VOCAB};
 use sha2::{Digest, Sha256};
 
 use super::{Error, MelodyConfig};
-use crate::stage::{Compute, MEMORY, Network};
+use crate::stage::{self, Compute, Network};
 
 /// The network with its styles.
 pub struct Writer {
@@ -118,12 +118,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Model`] for too many tokens or an unknown one.
     pub fn nats(&self, compute: &Compute, inputs: &[u32], targets: &[u32]) -> Result<Vec<f64>, Error> {
-        let pool = Arc::clone(&compute.pool);
-        let mut decoder = Decoder::new(&self.gpt, pool, compute.path, MEMORY);
-        let logits = decoder
-            .forward_all(None, inputs)
-            .map_err(|e| Error::Model { name: "melody".into(), message: e.to_string() })?;
-        Ok(targets.iter().enumerate().map(|(i, &id)| -log_probability(logits.row(i), id)).collect())
+        Ok(stage::nats(&self.gpt, compute, inputs, targets)?)
     }
 
     /// Bytes of memory the loaded model holds: packed matrices, embeddings and normalisations.

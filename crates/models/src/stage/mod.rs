@@ -12,11 +12,29 @@ pub use network::Network;
 pub use player::{Compute, Hear, Played, Player, Sequence};
 pub use shared::{Counts, MOST_LIVE, Shared, SharedLoop, share, share_at_most};
 
-use partita_nn::KvPrecision;
+use std::sync::Arc;
+
+use partita_nn::{Decoder, Gpt, KvPrecision, log_probability};
 
 /// How sequences remember what was written. In f32, many together would wait for memory: at each token, attention
 /// reads all keys and values of a sequence, more bytes than the weights of a small network have.
 pub const MEMORY: KvPrecision = KvPrecision::Int8;
+
+/// Negative log-likelihood in nats of each target, given the inputs up to its place; both `[L]`, L within the context. No
+/// grammar is applied.
+///
+/// # Errors
+/// [`Error::Model`] for too many tokens or an unknown one.
+pub(crate) fn nats(
+    gpt: &Arc<Gpt>,
+    compute: &Compute,
+    inputs: &[u32],
+    targets: &[u32],
+) -> Result<Vec<f64>, Error> {
+    let mut decoder = Decoder::new(gpt, Arc::clone(&compute.pool), compute.path, MEMORY);
+    let logits = decoder.forward_all(None, inputs)?;
+    Ok(targets.iter().enumerate().map(|(i, &id)| -log_probability(logits.row(i), id)).collect())
+}
 
 /// Why sequences were not written to their ends.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

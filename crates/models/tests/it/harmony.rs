@@ -192,6 +192,13 @@ fn a_melody_keeps_its_notes_and_where_they_start_anew() {
     let two = [note(0, 480, 60), note(10, 480, 64)];
     let error = Complete::new(0).give(0, &two, Ppq::DEFAULT).unwrap_err();
     assert_eq!(error.to_string(), "a voice must be one note at a time, got two in step 0");
+    // A triplet: its second and third note are a sixteenth apart on the grid, the last one of four too short for it.
+    let quick =
+        [note(0, 160, 60), note(160, 320, 62), note(320, 480, 64), note(480, 490, 65), note(490, 500, 67)];
+    let mut request = Complete::new(0);
+    request.give(0, &quick, Ppq::DEFAULT).unwrap();
+    let pitches: Vec<_> = request.cells.iter().map(|cells| cells[0].unwrap().pitch().unwrap()).collect();
+    assert_eq!(pitches, [60, 62, 62, 64, 65]);
 }
 
 #[test]

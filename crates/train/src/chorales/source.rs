@@ -19,8 +19,8 @@ use crate::source::Source;
 
 /// Steps of a training sequence.
 const CROPS: RangeInclusive<usize> = 32..=HarmonyConfig::WINDOW;
-/// Share of features left out in training.
-const LEFT_OUT_SHARE: f32 = 0.08;
+/// Share of features left out in training: a network that leans on all of them overfits 229 chorales.
+const LEFT_OUT_SHARE: f32 = 0.3;
 
 /// The JSB chorales as a network learns from them.
 pub struct ChoraleSource<'a> {
@@ -103,12 +103,12 @@ impl Settings {
     /// The settings the measured network was trained with.
     pub fn chorales() -> Settings {
         Settings {
-            steps: 4000,
+            steps: 2500,
             batch_tokens: 2048,
             learning_rate: 1.5e-3,
             warmup: 200,
             weight_decay: 0.3,
-            dropout: 0.35,
+            dropout: 0.3,
             validate_every: 250,
             averaging: 0.995,
             ..Settings::new(Shape::chorale(160, 3, 4))

@@ -3,6 +3,7 @@
 //! Rule: what a network is asked comes from `examples.rs` and `accompaniment.rs`; `collection.rs` only says what was written down.
 
 mod accompaniment;
+mod band_evaluate;
 mod band_source;
 mod collection;
 mod evaluate;
@@ -12,6 +13,7 @@ mod piece;
 mod source;
 
 pub use accompaniment::{BandSampler, bass_line};
+pub use band_evaluate::{BandLikelihood, band_likelihood};
 pub use band_source::BandSource;
 pub use collection::{Error, STYLES, Song, Songs};
 pub use evaluate::{Copies, Likelihood, copies, likelihood};
