@@ -326,36 +326,33 @@ fn check_sizes(layers: usize, width: usize, heads: usize) -> Result<()> {
     Ok(())
 }
 
-/// Nine sets in ten are for lead sheets, one for drums.
+/// Of ten sets seven are for lead sheets, two for chorales, one for drums.
 fn obey(sets: usize, seed: u64, session: &Session) -> Result<()> {
     let compute = model::compute()?;
-    let (writer, drummer) =
-        (model::writer(session)?, model::drummer(&Session { model: None, ..session.clone() })?);
+    let bundled = Session { model: None, ..session.clone() };
+    let (writer, drummer) = (model::writer(session)?, model::drummer(&bundled)?);
+    let harmonizer = model::choir(&bundled, model::PRECISION)?;
     crate::cancel::listen();
     let bar =
         crate::progress::bar(session, sets as u64, "{bar:30} {pos} of {len} sets of demands, {eta} to go");
-    let drums = sets / 10;
-    let melodies = obedience::melodies(&writer, &compute, sets - drums, seed, &bar)?;
-    let drums = obedience::drums(&drummer, &compute, drums, seed, &bar)?;
+    let (chorales, drums) = (sets / 5, sets / 10);
+    let tallies = [
+        ("melody", obedience::melodies(&writer, &compute, sets - chorales - drums, seed, &bar)?),
+        ("chorales", obedience::chorales(&harmonizer, &compute, chorales, seed, &bar)?),
+        ("drums", obedience::drums(&drummer, &compute, drums, seed, &bar)?),
+    ];
     bar.finish_and_clear();
-    let violations = melodies.violations + drums.violations;
-    let object = json!({
-        "sets": sets,
-        "seed": seed,
-        "violations": violations,
-        "melody": melodies.to_json(),
-        "drums": drums.to_json(),
-    });
-    let told = |name: &str, tally: &obedience::Tally| {
+    let violations: usize = tallies.iter().map(|(_, tally)| tally.violations).sum();
+    let mut object = json!({ "sets": sets, "seed": seed, "violations": violations });
+    let mut text = String::new();
+    for (name, tally) in &tallies {
         let told = tally.to_json();
-        format!(
+        text += &format!(
             "{name}: {} written, {} refused, {} violations, demands cost {} nats a token, {} ms a piece\n",
             tally.written, tally.refused, tally.violations, told["cost_nats_per_token"], told["ms_per_piece"]
-        )
-    };
-    let mut text = told("lead sheets", &melodies) + &told("drums", &drums);
-    for line in melodies.shown.iter().chain(&drums.shown) {
-        text += &format!("  {line}\n");
+        );
+        tally.shown.iter().for_each(|line| text += &format!("  {line}\n"));
+        object[name] = told;
     }
     session.answer(&object, &text, false)?;
     if violations > 0 { Err(Error::told(crate::error::Kind::Failed)) } else { Ok(()) }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use partita_nn::{Decoder, Input, Rng, Sampler, SequenceId, log_probability};
+use partita_nn::{Decoder, Input, Rng, Sampler, SequenceId, log_probability_under};
 use partita_score::Score;
 use partita_tokens::chorale::demands::Choices;
 use partita_tokens::chorale::{Cell, FEATURES_EACH, Given, LOWEST, Step, Tracker, VOCAB, VOICES};
@@ -18,6 +18,8 @@ pub struct Harmony {
     pub score: Score,
     /// Negative log-likelihood of the cells that were not given under the unconstrained model, in nats.
     pub nats: f64,
+    /// What the demands cost: minus the logarithm of the probability they left, in nats.
+    pub cost: f64,
     /// How many those are.
     pub written: usize,
 }
@@ -40,6 +42,7 @@ struct Sequence {
     sampler: Sampler,
     rng: Rng,
     nats: f64,
+    cost: f64,
     written: usize,
     /// The tokens that the network remembers, and their features.
     tokens: Vec<u32>,
@@ -121,6 +124,7 @@ fn begin(decoder: &mut Decoder, index: usize, request: &Complete) -> Result<Vec<
             sampler: sampler.clone(),
             rng: Rng::new(request.seed, stream as u64),
             nats: 0.0,
+            cost: 0.0,
             written: 0,
             tokens: vec![],
             features: vec![],
@@ -180,7 +184,9 @@ impl Sequence {
         let mask: Vec<bool> = (0..VOCAB).map(allowed).collect();
         let id = self.sampler.sample(logits, &[], Some(&mask), &mut self.rng).map_err(Error::model)?;
         let cell = partita_tokens::chorale::cell(id, reference).expect("the mask allows pitches alone");
-        self.nats -= log_probability(logits, id);
+        let (of_token, of_mask) = log_probability_under(logits, id, &mask);
+        self.nats -= of_token;
+        self.cost -= of_mask;
         self.written += 1;
         self.choices.choose(t, v, cell.pitch().expect("the mask allows pitches alone"));
         self.tracker.push(cell);
@@ -194,5 +200,11 @@ fn best(request: &Complete, candidates: &[&Sequence]) -> Harmony {
         candidates.iter().copied().reduce(|best, other| if other.nats < best.nats { other } else { best });
     let best = best.expect("at least one candidate");
     let steps = best.tracker.steps().to_vec();
-    Harmony { score: score::score(request, &steps), steps, nats: best.nats, written: best.written }
+    Harmony {
+        score: score::score(request, &steps),
+        steps,
+        nats: best.nats,
+        cost: best.cost,
+        written: best.written,
+    }
 }

@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 use partita_models::drums::{ALL_LANES, Common, Drummer, Generate, Sampling};
+use partita_models::harmony::demands::{Choices, Demand};
+use partita_models::harmony::{self, Complete, Harmonizer, random_request};
 use partita_models::melody::{Error as MelodyError, Harmony, Request, Writer};
 use partita_models::stage::{Compute, Player, share};
 use partita_nn::Rng;
@@ -146,6 +148,48 @@ fn melody(writer: &Writer, player: &dyn Player, seed: u64, index: usize, tally: 
 fn as_in_files(demands: &Demands) -> Demands {
     let tempo = partita_score::TempoMap::constant(demands.tempo).bpm_at(partita_score::Tick(0));
     Demands { tempo, ..demands.clone() }
+}
+
+/// Chorales under random demands, around random given cells.
+///
+/// # Errors
+/// What a network says that is no refusal.
+pub fn chorales(
+    harmonizer: &Harmonizer,
+    compute: &Compute,
+    count: usize,
+    seed: u64,
+    bar: &ProgressBar,
+) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let started = Instant::now();
+    let sets: Vec<usize> = (0..count).collect();
+    for sets in sets.chunks(AT_ONCE) {
+        let mut requests = Vec::new();
+        for set in sets {
+            let request = random_request(&mut Rng::new(seed, *set as u64));
+            match Choices::new(&request.cells, &request.demands) {
+                Ok(_) => requests.push((*set, request)),
+                Err(_) => tally.refused += 1,
+            }
+        }
+        let (numbers, requests): (Vec<usize>, Vec<Complete>) = requests.into_iter().unzip();
+        let answers = harmonizer.complete_all(compute, &requests, &mut |_| crate::cancel::flow())?;
+        for ((set, request), answers) in numbers.into_iter().zip(&requests).zip(&answers) {
+            for answer in answers {
+                tally.written += 1;
+                tally.tokens += answer.written;
+                tally.cost += answer.cost;
+                for (demand, place) in harmony::violations(request, &answer.steps) {
+                    let name = demand.map_or("given", Demand::name);
+                    tally.breach(name, format!("set {set}, {place}: {name}"));
+                }
+            }
+        }
+        bar.inc(sets.len() as u64);
+    }
+    tally.ms = started.elapsed().as_secs_f64() * 1000.0;
+    Ok(tally)
 }
 
 /// Drum patterns in random kits, metres, lengths and velocities.
