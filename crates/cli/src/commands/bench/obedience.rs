@@ -15,6 +15,7 @@ use partita_models::stage::{Compute, Player, share};
 use partita_nn::Rng;
 use partita_score::demands::{Demands, random_demands, violations};
 use partita_score::{Meter, midi};
+use partita_tokens::song::PITCHES;
 use serde_json::{Value, json};
 
 use crate::error::Result;
@@ -116,7 +117,10 @@ pub fn melodies(
 
 fn melody(writer: &Writer, player: &dyn Player, seed: u64, index: usize, tally: &Mutex<Tally>) -> Result<()> {
     let mut rng = Rng::new(seed, index as u64);
-    let demands = random_demands(&mut || rng.f64());
+    let mut demands = random_demands(&mut || rng.f64());
+    // Where no range was drawn: what the writer knows.
+    let (low, high) = (*demands.range.start(), *demands.range.end());
+    demands.range = low.max(*PITCHES.start())..=high.min(*PITCHES.end());
     let mut request = Request::new(demands.clone(), rng.below(1 << 32));
     request.density = (rng.f64() < 0.5).then(|| rng.f64());
     if demands.chords.is_empty() && rng.f64() < 0.3 {
