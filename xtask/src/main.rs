@@ -12,6 +12,7 @@ mod hygiene;
 mod kernels;
 mod licences;
 mod markdown;
+mod notation;
 mod program;
 mod python;
 mod repository;

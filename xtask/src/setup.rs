@@ -74,7 +74,9 @@ pub fn setup(_: &Repository, arguments: &[String]) -> Result<(), String> {
     }
     let still: Vec<&str> = absent.iter().filter(|tool| !works(tool)).map(|tool| tool.get).collect();
     if still.is_empty() {
-        println!("everything needed is here; `cargo xtask test` itself gets cargo-deny and schemathesis");
+        println!(
+            "everything needed is here; `cargo xtask test` itself gets cargo-deny, schemathesis, music21 and a server for S3"
+        );
         return Ok(());
     }
     Err(still.join("\n"))

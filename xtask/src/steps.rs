@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::repository::Repository;
 use crate::shell::{cargo, run, workspace};
 use crate::storage::Storage;
-use crate::{api, docs, examples, hygiene, kernels, licences, program, setup};
+use crate::{api, docs, examples, hygiene, kernels, licences, notation, program, setup};
 
 struct Step {
     name: &'static str,
@@ -14,7 +14,7 @@ struct Step {
     run: fn(&Repository) -> Result<(), String>,
 }
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step { name: "tools", slow: false, run: tools },
     Step { name: "repository: sizes, paths, unfinished code", slow: false, run: hygiene::check },
     Step { name: "documents: paths and links", slow: false, run: docs::paths_and_links },
@@ -27,6 +27,7 @@ const STEPS: [Step; 14] = [
     Step { name: "documents: commands", slow: false, run: docs::commands },
     Step { name: "examples", slow: true, run: examples::check },
     Step { name: "API against its description", slow: true, run: api::check },
+    Step { name: "notation as music21 reads it", slow: true, run: notation::check },
     Step { name: "fuzz targets on their seeds", slow: false, run: program::fuzz },
     Step { name: "release program, end to end", slow: true, run: program::end_to_end },
 ];
