@@ -48,8 +48,9 @@ pub struct Tokens {
     /// Number all randomness comes from; drawn and printed if left out
     #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
-    /// Settings by name: creative, balanced or conservative; those given beside it count more
-    #[arg(long, default_value = "balanced", value_parser = profile)]
+    /// Settings by name: creative, balanced or conservative, or a YAML file of your own with temperature, top_k and
+    /// top_p; those given beside it count more
+    #[arg(long, default_value = "balanced", value_parser = profile, value_name = "NAME|FILE.yaml")]
     profile: Profile,
     /// Boldness, (0, 4]: below 1 safer, above 1 wilder
     #[arg(long, value_parser = temperature, allow_negative_numbers = true)]
@@ -77,11 +78,23 @@ struct Profile {
 fn profile(text: &str) -> Result<Profile, Invalid> {
     let profiles = Config::default().profiles;
     let names = || profiles.keys().cloned().collect::<Vec<_>>().join(", ");
-    let found = profiles.get(text).ok_or_else(|| Invalid {
-        field: "profile",
-        allowed: format!("one of {}", names()),
-        got: format!("{text:?}"),
-    })?;
+    let invalid = |allowed: String, got: String| Invalid { field: "profile", allowed, got };
+    let path = std::path::Path::new(text);
+    let is_file = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    let found = if is_file {
+        let lines = "a YAML file with temperature, top_k or top_p";
+        let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        if size > MAX_PROFILE {
+            return Err(invalid(format!("{lines}, of at most {MAX_PROFILE} bytes"), format!("{size} bytes")));
+        }
+        let yaml = std::fs::read_to_string(path)
+            .map_err(|error| invalid(lines.into(), format!("{text}: {error}")))?;
+        partita_engine::config::Profile::from_yaml(&yaml)
+            .map_err(|error| invalid(lines.into(), format!("{text}: {error}")))?
+    } else {
+        let allowed = || format!("one of {}, or a file that ends in .yaml", names());
+        profiles.get(text).ok_or_else(|| invalid(allowed(), format!("{text:?}")))?.clone()
+    };
     Ok(Profile {
         name: text.to_owned(),
         temperature: found.temperature.unwrap_or(1.0),
@@ -89,6 +102,9 @@ fn profile(text: &str) -> Result<Profile, Invalid> {
         top_p: found.top_p.unwrap_or(1.0),
     })
 }
+
+/// A file of a few lines.
+const MAX_PROFILE: u64 = 1 << 16;
 
 fn repetition_penalty(text: &str) -> Result<f64, Invalid> {
     real("repetition-penalty", "[1, 2]", |value| (1.0..=2.0).contains(&value), text)

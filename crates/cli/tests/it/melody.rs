@@ -154,3 +154,20 @@ fn obedience_is_measured_and_found() {
     assert!(told["melody"]["written"].as_u64() > Some(5));
     assert!(told["melody"]["cost_nats_per_token"].as_f64() > Some(0.0));
 }
+
+#[test]
+fn settings_come_from_a_profile_of_ones_own() {
+    let place = Place::new();
+    std::fs::write(place.path("calm.yaml"), "temperature: 0.3\ntop_k: 5\n").expect("written");
+    place.ok("generate melody --bars 4 --seed 2 --profile calm.yaml -o a.mid");
+    place.ok("generate melody --bars 4 --seed 2 --temperature 0.3 --top-k 5 --top-p 1 -o b.mid");
+    assert_eq!(place.read("a.mid"), place.read("b.mid"));
+    for (yaml, part) in [("temperature: 9", "temperature must be in (0, 4], got 9"), ("warmth: 1", "warmth")]
+    {
+        std::fs::write(place.path("bad.yaml"), yaml).expect("written");
+        let ran = place.run("generate melody --profile bad.yaml");
+        assert!(ran.code() == 2 && ran.stderr().contains(part), "{}", ran.stderr());
+    }
+    let ran = place.run("generate melody --profile wild");
+    assert!(ran.code() == 2 && ran.stderr().contains("balanced, conservative, creative"), "{}", ran.stderr());
+}

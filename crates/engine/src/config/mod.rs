@@ -179,6 +179,28 @@ pub struct Profile {
     pub top_p: Option<f64>,
 }
 
+impl Profile {
+    /// From the lines of a YAML file: `temperature: 1.2`, `top_k: 40`, `top_p: 0.9`, any of them.
+    ///
+    /// # Errors
+    /// What is no YAML, an unknown name, a value out of its range; in words.
+    pub fn from_yaml(text: &str) -> Result<Profile, String> {
+        let profile: Profile = serde_saphyr::from_str(text)
+            .map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())?;
+        let above =
+            |name: &str, most: f64, value: Option<f64>| match value.filter(|v| !(*v > 0.0 && *v <= most)) {
+                Some(got) => Err(format!("{name} must be in (0, {most}], got {got}")),
+                None => Ok(()),
+            };
+        above("temperature", 4.0, profile.temperature)?;
+        above("top_p", 1.0, profile.top_p)?;
+        match profile.top_k.filter(|k| *k > 100_000) {
+            Some(got) => Err(format!("top_k must be in 0..=100000, got {got}")),
+            None => Ok(profile),
+        }
+    }
+}
+
 /// Results of earlier requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
