@@ -10,6 +10,7 @@ mod error;
 mod request;
 pub mod rules;
 mod score;
+mod within;
 mod write;
 
 pub use arranger::Arranger;
@@ -18,4 +19,5 @@ pub use error::Error;
 pub use request::{BassAt, Make, Request};
 pub use rules::{BassRule, CompRule, Rule};
 pub(crate) use score::{part_track, tick};
+pub use within::{read_parts, splice};
 pub use write::{Arrangement, Made, arrange_by_rule};
