@@ -155,19 +155,28 @@ impl From<partita_models::melody::Error> for Error {
     }
 }
 
+impl From<partita_models::arrange::Error> for Error {
+    fn from(error: partita_models::arrange::Error) -> Error {
+        use partita_models::arrange::Error as Arrange;
+        match &error {
+            Arrange::Range { field, .. } => Error::usage(&field.replace('_', "-"), &error),
+            Arrange::NoAnchor { .. } => Error::usage("bass", &error),
+            Arrange::Tampered { .. } | Arrange::Model { .. } => Error::new(Kind::Failed, "model", &error),
+            Arrange::Cancelled if crate::cancel::requested() => Error::interrupted(),
+            Arrange::Cancelled => Error { kind: Kind::Cancelled, ..Error::failed(&error) },
+            _ => Error::failed(&error),
+        }
+    }
+}
+
 impl From<partita_models::song::Error> for Error {
     fn from(error: partita_models::song::Error) -> Error {
         use partita_models::song::Error as Song;
         match error {
             Song::Melody(error) => error.into(),
             Song::Drums(error) => error.into(),
-            Song::Arrange(partita_models::arrange::Error::Range { field, allowed, got }) => {
-                Error::usage(field, format!("{field} must be {allowed}, got {got}"))
-            }
-            Song::Arrange(partita_models::arrange::Error::Cancelled) if crate::cancel::requested() => {
-                Error::interrupted()
-            }
-            other => Error::failed(other),
+            Song::Arrange(error) => error.into(),
+            Song::NoArranger { part } => Error::usage(part, &error),
         }
     }
 }

@@ -17,6 +17,7 @@ mod model;
 mod obey;
 mod options;
 mod output;
+mod parts;
 mod progress;
 mod report;
 mod session;
