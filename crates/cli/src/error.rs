@@ -175,13 +175,8 @@ impl From<partita_models::song::Error> for Error {
         match error {
             Song::Melody(error) => error.into(),
             Song::Drums(error) => error.into(),
-            Song::Arrange(partita_models::arrange::Error::Range { field, allowed, got }) => {
-                Error::usage(field, format!("{field} must be {allowed}, got {got}"))
-            }
-            Song::Arrange(partita_models::arrange::Error::Cancelled) if crate::cancel::requested() => {
-                Error::interrupted()
-            }
-            other => Error::failed(other),
+            Song::Arrange(error) => error.into(),
+            Song::NoArranger { part } => Error::usage(part, &error),
         }
     }
 }

@@ -61,6 +61,11 @@ impl Reading {
         inputs.iter().map(|target| self.example(model, &Input::read(target)?)).collect()
     }
 
+    /// The first option that was given.
+    pub fn given(&self) -> Option<&'static str> {
+        self.from_bar.map(|_| "from-bar").or(self.extract_melody.then_some("extract-melody"))
+    }
+
     pub fn echo(&self, line: &mut CommandLine) {
         line.maybe("from-bar", self.from_bar);
         line.flag("extract-melody", self.extract_melody);
@@ -73,10 +78,10 @@ impl Reading {
 pub struct Drawing {
     /// Number all randomness comes from; drawn and printed if left out
     #[arg(long, value_parser = options::seed, allow_negative_numbers = true)]
-    seed: Option<u64>,
+    pub seed: Option<u64>,
     /// Boldness, [0, 4]: 0 plays the likeliest steps, above 1 is wild; 0.5 for new pieces, else 0
     #[arg(long, value_parser = options::any_temperature, allow_negative_numbers = true)]
-    temperature: Option<f64>,
+    pub temperature: Option<f64>,
     /// Quarter notes a minute; those of the input, or 120
     #[arg(long, value_parser = options::tempo, allow_negative_numbers = true)]
     tempo: Option<f64>,
@@ -95,6 +100,11 @@ pub struct Settings {
 }
 
 impl Drawing {
+    /// The first option that was given and that other models have nothing for.
+    pub fn of_latent(&self) -> Option<&'static str> {
+        self.tempo.map(|_| "tempo").or(self.chords.as_ref().map(|_| "chords"))
+    }
+
     /// The settings, with what is left out filled in: `heard` is the tempo of the input.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ pub struct Written<'a> {
     pub leads: &'a [Lead],
     /// What was written to files, one a lead sheet.
     pub scores: &'a [Score],
+    /// Bars written anew, counted from 1, where a command chose them.
+    pub anew: Option<Vec<u32>>,
     pub command: CommandLine,
     pub delivery: Delivery,
     pub clock: Clock,
@@ -32,14 +34,14 @@ pub struct Written<'a> {
 /// # Errors
 /// When a file cannot be named or nobody reads the answer.
 pub fn finish(written: Written) -> Result<()> {
-    let Written { session, writer, seed, key, leads, scores, command, delivery, mut clock } = written;
+    let Written { session, writer, seed, key, leads, scores, anew, command, delivery, mut clock } = written;
     let (files, has_stdout) = delivery.summary();
     let names: Vec<Vec<String>> = (0..leads.len()).map(|index| delivery.names(index).to_vec()).collect();
     delivery.commit()?;
     clock.lap("write");
     let takes = leads.iter().zip(scores).zip(&names);
     let timing = clock.to_json();
-    let object = json!({
+    let mut object = json!({
         "command": command.to_string(),
         "seed": seed,
         "key": key.map(|key| key.to_string()),
@@ -51,6 +53,17 @@ pub fn finish(written: Written) -> Result<()> {
         "model": told(writer),
         "timing_ms": timing,
     });
+    let seed = seed.to_string();
+    let mut facts = vec![("seed", seed.as_str())];
+    let mut listed = String::new();
+    if let Some(bars) = anew {
+        listed = bars.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        object["anew"] = json!(bars);
+    }
+    if !listed.is_empty() {
+        listed.insert_str(0, "bars ");
+        facts.push(("anew", &listed));
+    }
     let mut text = String::new();
     if !session.quiet || (files.is_empty() && !has_stdout) {
         for (index, lead) in leads.iter().enumerate() {
@@ -60,7 +73,7 @@ pub fn finish(written: Written) -> Result<()> {
             text += &sheet(lead, key);
         }
     }
-    text += &report::ending(session, &files, &[("seed", &seed.to_string())], &command);
+    text += &report::ending(session, &files, &facts, &command);
     let written: usize = leads.iter().map(|lead| lead.ids.len()).sum();
     let (nats, cost) = leads.iter().fold((0.0, 0.0), |(n, c), lead| (n + lead.nats, c + lead.cost));
     session.remark(&format!(
@@ -89,7 +102,8 @@ pub fn notes(score: &Score) -> Result<Value> {
         .map_err(|error| Error::failed(format!("notes: {error}")))
 }
 
-fn told(writer: &Writer) -> Value {
+/// Which weights wrote.
+pub fn told(writer: &Writer) -> Value {
     json!({ "family": writer.config.family, "sha256": writer.config.sha256 })
 }
 

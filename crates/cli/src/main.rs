@@ -18,6 +18,7 @@ mod model;
 mod obey;
 mod options;
 mod output;
+mod parts;
 mod progress;
 mod report;
 mod session;

@@ -1,12 +1,12 @@
 //! The drummer's weights and styles, inside the program or in a folder, and those of other models in folders.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use partita_models::arrange::Arranger;
+use partita_models::arrange::{ArrangeConfig, Arranger};
 use partita_models::drums::{Drummer, Style};
 use partita_models::harmony::Harmonizer;
-use partita_models::melody::Writer;
+use partita_models::melody::{MelodyConfig, Writer};
 use partita_models::stage::Compute;
 use partita_nn::Precision;
 
@@ -64,6 +64,36 @@ pub fn writer_at(folder: &Path) -> Result<Writer> {
 pub fn arranger_at(folder: &Path) -> Result<Arranger> {
     let (config, weights) = read(folder)?;
     Ok(Arranger::load(&folder.display().to_string(), &config, &weights, PRECISION)?)
+}
+
+/// The writer of lead sheets of a command that plays an arranger too: `--model` may name either.
+///
+/// # Errors
+/// As [`drummer`].
+pub fn writer_beside(session: &Session) -> Result<Writer> {
+    let is_arranger = |folder: &PathBuf| family(folder).as_deref() == Some(ArrangeConfig::FAMILY);
+    writer(&Session { model: session.model.clone().filter(|folder| !is_arranger(folder)), ..session.clone() })
+}
+
+/// The writer of basses and pianos that `session` asks for; none where it asks for no weights or for those of a writer
+/// of lead sheets: there are none inside the program.
+///
+/// # Errors
+/// As [`drummer`].
+pub fn arranger(session: &Session) -> Result<Option<Arranger>> {
+    match &session.model {
+        Some(folder) if family(folder).as_deref() != Some(MelodyConfig::FAMILY) => {
+            Ok(Some(arranger_at(folder)?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What the model in `folder` says it is.
+pub fn family(folder: &Path) -> Option<String> {
+    let config = std::fs::read(folder.join("model.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_slice(&config).ok()?;
+    Some(config["family"].as_str()?.to_owned())
 }
 
 /// The drummer in `folder`.

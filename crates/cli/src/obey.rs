@@ -88,7 +88,7 @@ impl std::fmt::Display for Counts {
 }
 
 /// A MIDI pitch: a number, or a name with its octave; C4 is 60.
-fn pitch(text: &str) -> Option<u8> {
+pub fn pitch(text: &str) -> Option<u8> {
     let text = text.trim();
     if let Ok(number) = text.parse::<u8>() {
         return (number < 128).then_some(number);
@@ -212,12 +212,15 @@ impl Obeying {
         })
     }
 
-    /// Key and range, for a model that knows no other demands.
-    ///
-    /// # Errors
-    /// A text that is no key, and any other demand.
-    pub fn key_and_range(&self) -> Result<(Option<Key>, Option<Pitches>)> {
-        let given = [
+    /// The first demand that was made.
+    pub fn given(&self) -> Option<&'static str> {
+        let own = [("key", self.key.is_some()), ("range", self.range.is_some())];
+        own.into_iter().chain(self.others()).find(|(_, given)| *given).map(|(field, _)| field)
+    }
+
+    /// Which demands but key and range were made.
+    fn others(&self) -> [(&'static str, bool); 8] {
+        [
             ("scale", self.scale.is_some()),
             ("grid", self.grid != RhythmGrid::Mixed),
             ("max-leap", self.max_leap.is_some()),
@@ -226,8 +229,15 @@ impl Obeying {
             ("no-cadence", self.no_cadence),
             ("forbid", self.forbid.is_some()),
             ("require", self.require.is_some()),
-        ];
-        if let Some((field, _)) = given.into_iter().find(|(_, given)| *given) {
+        ]
+    }
+
+    /// Key and range, for a model that knows no other demands.
+    ///
+    /// # Errors
+    /// A text that is no key, and any other demand.
+    pub fn key_and_range(&self) -> Result<(Option<Key>, Option<Pitches>)> {
+        if let Some((field, _)) = self.others().into_iter().find(|(_, given)| *given) {
             let message = format!("{field} must be left out with a GPT-2, which obeys key and range");
             return Err(Error::usage(field, message));
         }
@@ -265,6 +275,11 @@ impl Harmonic {
     /// Whether there are no chords at all.
     pub fn is_none(&self) -> bool {
         self.no_chords
+    }
+
+    /// Whether chords are asked for in any way.
+    pub fn is_given(&self) -> bool {
+        self.chords.is_some() || self.progression.is_some() || self.mood.is_some()
     }
 
     /// The chords of the whole piece by cell; empty where they are not given. `random`: for a mood.

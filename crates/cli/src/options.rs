@@ -137,6 +137,13 @@ impl Tokens {
 }
 
 impl Playing {
+    /// As it is if nothing is said.
+    pub fn usual(variations: usize, seed: u64) -> Playing {
+        let Sampling { temperature, top_k, top_p } = Sampling::default();
+        let velocity = Velocities(1..=127);
+        Playing { variations, seed: Some(seed), temperature, top_k, top_p, density: None, velocity }
+    }
+
     pub fn sampling(&self) -> Sampling {
         Sampling { temperature: self.temperature, top_k: self.top_k, top_p: self.top_p }
     }

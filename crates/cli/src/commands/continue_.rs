@@ -148,7 +148,8 @@ fn melody(options: &Options, session: &Session, input: Input) -> Result<()> {
     command.word(&options.input.to_string());
     command.option("bars", options.bars);
     let Options { track, obeying, playing, files, .. } = options;
-    let asked = Asked { input, track: *track, obeying, playing, files, session, command };
+    let asked =
+        Asked { input, track: *track, obeying, playing, echo: Playing::echo, files, session, command };
     melody_edit::go_on(asked, options.bars)
 }
 

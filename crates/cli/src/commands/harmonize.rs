@@ -1,7 +1,7 @@
 //! `harmonize`: chords for a melody, which stays note for note.
 
 use clap::Args;
-use partita_models::melody::{Given, Request, read};
+use partita_models::melody::{Given, Heard, Request, read};
 use partita_score::Score;
 use partita_score::demands::Demands;
 use partita_score::harmony::{CHORDS_TRACK, Key, chords_track};
@@ -16,6 +16,9 @@ use crate::output::Target;
 use crate::report::CommandLine;
 use crate::session::{Clock, Session};
 use crate::{model, obey, progress};
+
+/// Chords that may begin in a bar, if nothing is said.
+const CHORDS_PER_BAR: u32 = 2;
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -32,7 +35,7 @@ pub struct Options {
     #[arg(long)]
     style: Option<String>,
     /// Chords that may begin in a bar, 1..=8
-    #[arg(long, default_value_t = 2, value_parser = options::chords_per_bar, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = CHORDS_PER_BAR, value_parser = options::chords_per_bar, allow_negative_numbers = true)]
     chords_per_bar: u32,
     #[command(flatten)]
     tokens: Tokens,
@@ -51,24 +54,12 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let mut delivery = options.files.plan(tokens.variations, Sound::Acoustic, session.json)?;
     let seed = tokens.seed.unwrap_or_else(options::random_seed);
     let key = obey::key(options.key.as_deref(), heard.key)?;
-    let bars = heard.piece.bars;
-    if bars > obey::MOST_BARS {
-        let message = format!("{} must have at most {} bars, got {bars}", input.name, obey::MOST_BARS);
-        return Err(Error::usage("input", message));
-    }
-    let open = vec![Hidden { chords: true, ..Hidden::default() }; bars as usize];
     let request = Request {
-        key,
         style: options.style.clone(),
-        chord_tones: key.map(Key::pitch_classes),
         chords_per_bar: options.chords_per_bar,
-        given: Given::Around { piece: heard.piece.clone(), open, pitches: 0..=127 },
         sampling: tokens.sampling()?,
         variations: tokens.variations,
-        ..Request::new(
-            Demands { range: 21..=108, ..Demands::new(heard.piece.meter, bars, heard.tempo) },
-            seed,
-        )
+        ..chords_for(&heard, &input.name, key, seed)?
     };
     let leads = progress::lead(session, |watch| writer.write(&compute, &request, watch))?;
     clock.lap("generate");
@@ -111,8 +102,30 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         key,
         leads: &leads,
         scores: &scores,
+        anew: None,
         command,
         delivery,
         clock,
+    })
+}
+
+/// What the writer is asked for: chords for all bars of a melody, which stays; `name` is the input's.
+///
+/// # Errors
+/// More bars than the writer reads at once.
+pub fn chords_for(heard: &Heard, name: &str, key: Option<Key>, seed: u64) -> Result<Request> {
+    let bars = heard.piece.bars;
+    if bars > obey::MOST_BARS {
+        let message = format!("{name} must have at most {} bars, got {bars}", obey::MOST_BARS);
+        return Err(Error::usage("input", message));
+    }
+    let open = vec![Hidden { chords: true, ..Hidden::default() }; bars as usize];
+    let demands = Demands { range: 21..=108, ..Demands::new(heard.piece.meter, bars, heard.tempo) };
+    Ok(Request {
+        key,
+        chord_tones: key.map(Key::pitch_classes),
+        chords_per_bar: CHORDS_PER_BAR,
+        given: Given::Around { piece: heard.piece.clone(), open, pitches: 0..=127 },
+        ..Request::new(demands, seed)
     })
 }

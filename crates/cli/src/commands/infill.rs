@@ -130,7 +130,8 @@ fn melody(options: &Options, session: &Session, input: Input) -> Result<()> {
     command.maybe("bars", options.bars.as_ref());
     command.maybe("pitches", options.pitches.as_ref());
     let Options { track, obeying, playing, files, .. } = options;
-    let asked = Asked { input, track: *track, obeying, playing, files, session, command };
+    let asked =
+        Asked { input, track: *track, obeying, playing, echo: Playing::echo, files, session, command };
     melody_edit::infill(asked, options.bars.clone().map(|bars| bars.bars), options.pitches.as_ref())
 }
 

@@ -124,6 +124,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         key,
         leads: &leads,
         scores: &scores,
+        anew: None,
         command,
         delivery,
         clock,

@@ -1,4 +1,4 @@
-//! `infill` and `continue` for melodies: some bars anew, or more of them, the rest note for note.
+//! `infill`, `vary` and `continue` for melodies: some bars anew, or more of them, the rest note for note.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -22,12 +22,14 @@ use crate::{model, progress};
 const BEFORE: u32 = 16;
 const AFTER: u32 = 4;
 
-/// What both verbs are asked for.
+/// What these verbs are asked for.
 pub struct Asked<'a> {
     pub input: Input,
     pub track: Option<usize>,
     pub obeying: &'a Obeying,
     pub playing: &'a Playing,
+    /// Writes out what a verb has options for of `playing`; with the seed.
+    pub echo: fn(&Playing, u64, &mut CommandLine),
     pub files: &'a Files,
     pub session: &'a Session,
     /// The command so far: its name and what it works on.
@@ -66,7 +68,31 @@ pub fn infill(asked: Asked, bars: Option<Range<u32>>, pitches: Option<&Pitches>)
     let splice = |score: &Score, _: &Lead, new: &[PieceNote]| {
         heard.splice(score, &replaced, new, heard.velocity(score))
     };
-    write(asked, &heard, seen, given, false, splice)
+    write(asked, &heard, Region { seen, given, ends: false, anew: None }, splice)
+}
+
+/// Writes these bars of a melody anew, rising; there may be none.
+///
+/// # Errors
+/// As [`infill`].
+pub fn vary(asked: Asked, bars: &[u32]) -> Result<()> {
+    let heard = read(&asked.input.score, asked.track)?;
+    if heard.piece.bars > MOST_BARS {
+        let (name, got) = (&asked.input.name, heard.piece.bars);
+        return Err(Error::usage("input", format!("{name} must have at most {MOST_BARS} bars, got {got}")));
+    }
+    let seen = 0..heard.piece.bars;
+    let melody = Hidden { parts: [true, false, false], ..Hidden::default() };
+    let open = seen.clone().map(|bar| if bars.contains(&bar) { melody } else { Hidden::default() }).collect();
+    let given = Given::Around { piece: heard.piece.clone(), open, pitches: 0..=127 };
+    let length = heard.piece.cells_per_bar();
+    let line = heard.piece.part(Part::Melody).iter();
+    let replaced: Vec<bool> = line.map(|note| bars.contains(&(note.onset / length))).collect();
+    let splice = |score: &Score, _: &Lead, new: &[PieceNote]| {
+        heard.splice(score, &replaced, new, heard.velocity(score))
+    };
+    let anew = Some(bars.iter().map(|bar| bar + 1).collect());
+    write(asked, &heard, Region { seen, given, ends: false, anew }, splice)
 }
 
 /// Writes `bars` more bars after a melody.
@@ -101,18 +127,27 @@ pub fn go_on(asked: Asked, bars: u32) -> Result<()> {
         }
         score
     };
-    write(asked, &heard, seen, Given::Before(piece), true, splice)
+    write(asked, &heard, Region { seen, given: Given::Before(piece), ends: true, anew: None }, splice)
+}
+
+/// What is written, and what the writer hears of the piece.
+struct Region {
+    seen: Range<u32>,
+    given: Given,
+    /// Whether the end of the piece is written.
+    ends: bool,
+    /// Bars to tell of, counted from 1; nothing is written if there are none.
+    anew: Option<Vec<u32>>,
 }
 
 fn write(
     asked: Asked,
     heard: &Heard,
-    seen: Range<u32>,
-    given: Given,
-    ends: bool,
+    region: Region,
     splice: impl Fn(&Score, &Lead, &[PieceNote]) -> Score,
 ) -> Result<()> {
-    let Asked { input, obeying, playing, files, session, mut command, track } = asked;
+    let Asked { input, obeying, playing, echo, files, session, mut command, track } = asked;
+    let Region { seen, given, ends, anew } = region;
     let mut clock = Clock::start();
     let compute = model::compute()?;
     let writer = model::writer(session)?;
@@ -148,14 +183,20 @@ fn write(
         variations: playing.variations,
         ..Request::new(demands, seed)
     };
-    let leads = progress::lead(session, |watch| writer.write(&compute, &request, watch))?;
+    let leads = if anew.as_ref().is_some_and(Vec::is_empty) {
+        let same = |variation| Lead { variation, ..Lead::from(heard.clone()) };
+        (0..playing.variations).map(same).collect()
+    } else {
+        progress::lead(session, |watch| writer.write(&compute, &request, watch))?
+    };
     clock.lap("generate");
     let new = |lead: &Lead| -> Vec<PieceNote> {
         let kept = |note: &&PieceNote| lead.kept.iter().any(|kept| kept.onset.0 == note.onset);
         let notes = lead.piece.part(Part::Melody).iter().filter(|note| !kept(note));
         notes.map(|note| PieceNote { onset: note.onset + start, end: note.end + start, ..*note }).collect()
     };
-    let scores: Vec<Score> = leads.iter().map(|lead| splice(&input.score, lead, &new(lead))).collect();
+    let written = |lead: &Lead| if lead.ids.is_empty() { vec![] } else { new(lead) };
+    let scores: Vec<Score> = leads.iter().map(|lead| splice(&input.score, lead, &written(lead))).collect();
     for (index, score) in scores.iter().enumerate() {
         delivery.write(index, score, || piano_roll(score), None)?;
     }
@@ -163,7 +204,7 @@ fn write(
     command.session(session);
     command.maybe("track", track.map(|track| track + 1));
     obeying.echo(key, &request.demands, &mut command);
-    playing.echo(seed, &mut command);
+    echo(playing, seed, &mut command);
     files.echo(Sound::Acoustic, &mut command);
     leads::finish(Written {
         session,
@@ -172,6 +213,7 @@ fn write(
         key,
         leads: &leads,
         scores: &scores,
+        anew,
         command,
         delivery,
         clock,

@@ -1,5 +1,6 @@
 //! Every command, one file each.
 
+mod arrange;
 mod audio;
 mod bench;
 mod chorale;
@@ -41,6 +42,7 @@ mod train;
 mod train_decoder;
 mod train_vae;
 mod vary;
+mod vary_melody;
 mod worker;
 
 use clap::{Parser, Subcommand};
@@ -84,6 +86,8 @@ enum Command {
     Infill(infill::Options),
     /// Chords for a melody, which stays note for note
     Harmonize(Box<harmonize::Options>),
+    /// A piano and a bass for a melody and its chords, which stay note for note
+    Arrange(Box<arrange::Options>),
     /// The melody and the chords of a piece, by rule
     Reduce(Box<reduce::Options>),
     /// Give the drums of a MIDI file a human touch: every note stays, time and velocity move
@@ -220,6 +224,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Continue(options) => continue_::run(&options, session),
         Command::Infill(options) => infill::run(&options, session),
         Command::Harmonize(options) => harmonize::run(&options, session),
+        Command::Arrange(options) => arrange::run(&options, session),
         Command::Reduce(options) => reduce::run(&options, session),
         Command::Humanize(options) => humanize::run(&options, session),
         Command::Interpolate(options) => interpolate::run(&options, session),

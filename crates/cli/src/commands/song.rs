@@ -3,23 +3,22 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use partita_models::arrange::{BassRule, CompRule, Made, Make};
+use partita_models::arrange::{BassRule, CompRule, Make};
 use partita_models::melody;
-use partita_models::song::{Band, Feel, Request, Song, stems, write_song};
+use partita_models::song::{Band, Feel, Request, Song, write_song};
+use partita_models::stage::Player;
 use partita_nn::Rng;
 use partita_score::harmony::Key;
-use partita_score::picture::piano_rolls;
 use partita_score::{Meter, Score};
 use serde_json::json;
 
 use crate::deliver::{Files, Sound};
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Error, Result};
 use crate::obey::{Harmonic, Obeying, Pitches};
 use crate::options::{self, Tokens};
-use crate::output::Target;
 use crate::report::{self, CommandLine};
 use crate::session::{Clock, Session};
-use crate::{leads, model, progress};
+use crate::{leads, model, parts, progress};
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -35,12 +34,13 @@ pub struct Options {
     /// Beats per minute, 40..=300; the style's own if left out
     #[arg(long, value_parser = options::tempo, allow_negative_numbers = true)]
     tempo: Option<f64>,
-    /// How the bass is played, by rule; the style's own way if left out
-    #[arg(long, value_parser = bass_rule, value_name = "RULE")]
-    bass: Option<BassRule>,
-    /// How the chords are played, by rule; the style's own way if left out
-    #[arg(long, value_parser = comp_rule, value_name = "RULE")]
-    comping: Option<CompRule>,
+    /// How the bass is played: a rule, or `model` for the weights of an accompaniment that --model names; the rule that
+    /// goes with the style if left out
+    #[arg(long, value_parser = parts::bass_maker, value_name = "RULE|model")]
+    bass: Option<Make<BassRule>>,
+    /// How the chords are played, as the bass
+    #[arg(long, value_parser = parts::comping_maker, value_name = "RULE|model")]
+    comping: Option<Make<CompRule>>,
     /// Leave parts out, as in bass,drums
     #[arg(long, value_delimiter = ',', value_parser = ["melody", "chords", "bass", "drums"])]
     without: Vec<String>,
@@ -63,29 +63,17 @@ pub struct Options {
     files: Files,
 }
 
-fn bass_rule(text: &str) -> std::result::Result<BassRule, Invalid> {
-    BassRule::from_name(text).ok_or_else(|| Invalid {
-        field: "bass",
-        allowed: format!("one of {}", BassRule::ALL.map(BassRule::name).join(", ")),
-        got: format!("{text:?}"),
-    })
-}
-
-fn comp_rule(text: &str) -> std::result::Result<CompRule, Invalid> {
-    CompRule::from_name(text).ok_or_else(|| Invalid {
-        field: "comping",
-        allowed: format!("one of {}", CompRule::ALL.map(CompRule::name).join(", ")),
-        got: format!("{text:?}"),
-    })
-}
-
 /// A stream of the seed that no variation draws from.
-const BEFORE: u64 = u64::MAX;
+pub const BEFORE: u64 = u64::MAX;
 
 pub fn run(options: &Options, session: &Session) -> Result<()> {
     let mut clock = Clock::start();
     let compute = model::compute()?;
-    let writer = model::writer(session)?;
+    let writer = model::writer_beside(session)?;
+    let asks_model = options.bass == Some(Make::Model) || options.comping == Some(Make::Model);
+    let arranger = if asks_model { model::arranger(session)? } else { None };
+    parts::need_arranger("bass", options.bass, arranger.as_ref())?;
+    parts::need_arranger("comping", options.comping, arranger.as_ref())?;
     let drummer = model::drummer(&Session { model: None, ..session.clone() })?;
     let style = model::style(&drummer, &options.style)?;
     clock.lap("load");
@@ -113,16 +101,15 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     };
     let mut request = Request::new(style.clone(), lead);
     request.fill = options.fill;
-    if let Some(rule) = options.bass {
-        request.bass = Make::Rule(rule);
-    }
-    if let Some(rule) = options.comping {
-        request.chords = Make::Rule(rule);
-    }
+    request.bass = options.bass.unwrap_or(request.bass);
+    request.chords = options.comping.unwrap_or(request.chords);
     if options.straight {
         request.feel = Feel::Straight;
     }
-    let band = Band { arranger: None, drummer: (&drummer, &compute) };
+    let band = Band {
+        arranger: arranger.as_ref().map(|arranger| (arranger, &compute as &dyn Player)),
+        drummer: (&drummer, &compute),
+    };
     let mut songs = progress::song(session, |watch| write_song((&writer, &compute), &band, &request, watch))?;
     for song in &mut songs {
         song.score
@@ -130,24 +117,12 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
             .retain(|track| !options.without.iter().any(|name| track.name.eq_ignore_ascii_case(name)));
     }
     clock.lap("generate");
-    let mut wanted = Vec::new();
     if let Some(folder) = &options.stems {
-        std::fs::create_dir_all(folder).map_err(|e| Error::file("stems", "make", folder, &e))?;
-        let renderer = options.files.sound.open(sound)?;
-        for (index, song) in songs.iter().enumerate() {
-            for stem in stems(&song.score) {
-                let name = stem.tracks[0].name.to_lowercase();
-                let target = Target::File(folder.join(format!("{name}.wav"))).numbered(index, songs.len());
-                wanted.push((delivery.add("stems", &target)?, stem));
-            }
-        }
-        for (slot, stem) in &wanted {
-            let (bytes, _) = renderer.wav(stem)?;
-            delivery.stream(*slot, &mut |out| out.write_all(&bytes))?;
-        }
+        let scores: Vec<&Score> = songs.iter().map(|song| &song.score).collect();
+        parts::write_stems(folder, &scores, &options.files, sound, &mut delivery)?;
     }
     for (index, song) in songs.iter().enumerate() {
-        delivery.write(index, &song.score, || rolls(&song.score), None)?;
+        delivery.write(index, &song.score, || parts::rolls(&song.score), None)?;
     }
     clock.lap("render");
     let command = echo(options, session, &request, seed, sound);
@@ -172,7 +147,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         for song in &songs {
             text += &leads::sheet(&song.lead, key);
             for (part, made) in &song.made {
-                text += &format!("{part:7} {}\n", told(made));
+                text += &format!("{part:7} {}\n", parts::told(made));
             }
         }
     }
@@ -180,17 +155,9 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     session.answer(&object, &text, has_stdout)
 }
 
-/// A line of rolls, one a track.
-fn rolls(score: &Score) -> partita_score::picture::Drawing {
-    let named: Vec<(String, Score)> =
-        stems(score).into_iter().map(|stem| (stem.tracks[0].name.clone(), stem)).collect();
-    let shown: Vec<(String, &Score)> = named.iter().map(|(name, stem)| (name.clone(), stem)).collect();
-    piano_rolls(&shown)
-}
-
 fn take(song: &Song) -> Result<serde_json::Value> {
     let made: serde_json::Map<_, _> =
-        song.made.iter().map(|(part, made)| ((*part).to_owned(), told(made).into())).collect();
+        song.made.iter().map(|(part, made)| ((*part).to_owned(), parts::told(made).into())).collect();
     Ok(json!({
         "variation": song.variation,
         "notes": leads::notes(&song.score)?,
@@ -200,16 +167,6 @@ fn take(song: &Song) -> Result<serde_json::Value> {
     }))
 }
 
-/// Who made a part, in words.
-fn told(made: &Made) -> String {
-    match made {
-        Made::Nobody => "nobody".into(),
-        Made::Given => "given".into(),
-        Made::Model => "model".into(),
-        Made::Rule(rule) => rule.to_string(),
-    }
-}
-
 fn echo(options: &Options, session: &Session, request: &Request, seed: u64, sound: Sound) -> CommandLine {
     let mut command = CommandLine::new(&["generate", "song"]);
     command.session(session);
@@ -217,8 +174,8 @@ fn echo(options: &Options, session: &Session, request: &Request, seed: u64, soun
     command.option("bars", options.bars);
     command.option("time", options.time);
     command.option("tempo", request.lead.demands.tempo);
-    command.maybe("bass", options.bass.map(BassRule::name));
-    command.maybe("comping", options.comping.map(CompRule::name));
+    command.maybe("bass", options.bass.map(|make| parts::name(make, BassRule::name)));
+    command.maybe("comping", options.comping.map(|make| parts::name(make, CompRule::name)));
     if !options.without.is_empty() {
         command.option("without", options.without.join(","));
     }

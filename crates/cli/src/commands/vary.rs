@@ -1,13 +1,14 @@
-//! `vary`: pieces near a given one.
+//! `vary`: pieces near a given one, by a MusicVAE, or by the writer of melodies ([`super::vary_melody`]).
 
 use clap::Args;
 use partita_models::latent::{Made, Vary};
 use serde_json::json;
 
-use super::Place;
+use super::{Place, vary_melody};
 use crate::deliver::{Files, Input, Sound};
 use crate::error::Result;
 use crate::latent::{self, Drawing, Reading, Told};
+use crate::obey::Obeying;
 use crate::options;
 use crate::output::Target;
 use crate::report::CommandLine;
@@ -15,34 +16,44 @@ use crate::session::{Clock, Session};
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// MIDI file to vary, - for stdin
-    #[arg(value_name = "IN.mid")]
-    input: Target,
-    /// From the piece itself (0) to any piece (1); with --toward or --away how far that way, [-10, 10]
+    /// Music file to vary, - for stdin; the writer of melodies varies those that are longer than two bars of 4/4 or must
+    /// obey, a MusicVAE the others
+    #[arg(value_name = "IN")]
+    pub input: Target,
+    /// From the piece itself (0) to any piece (1), or the share of a longer melody's bars that are written anew; with
+    /// --toward or --away how far that way, [-10, 10]
     #[arg(long, default_value_t = 0.3, value_parser = options::vary_amount, allow_negative_numbers = true)]
-    amount: f64,
+    pub amount: f64,
     /// How many variations, 1..=64
     #[arg(short = 'n', long, default_value_t = 1, value_parser = options::variations, allow_negative_numbers = true)]
-    variations: usize,
+    pub variations: usize,
     /// Make it more like these files
     #[arg(long, value_name = "MID", num_args = 1..)]
-    toward: Vec<Target>,
+    pub toward: Vec<Target>,
     /// Make it less like these files
     #[arg(long, value_name = "MID", num_args = 1..)]
-    away: Vec<Target>,
+    pub away: Vec<Target>,
+    /// Have the writer vary this track, the first is 1
+    #[arg(long, value_parser = options::track, allow_negative_numbers = true)]
+    pub track: Option<usize>,
     #[command(flatten)]
-    reading: Reading,
+    pub reading: Reading,
     #[command(flatten)]
-    drawing: Drawing,
+    pub drawing: Drawing,
     #[command(flatten)]
-    place: Place,
+    pub obeying: Obeying,
     #[command(flatten)]
-    files: Files,
+    pub place: Place,
+    #[command(flatten)]
+    pub files: Files,
 }
 
 pub fn run(options: &Options, session: &Session) -> Result<()> {
     let mut clock = Clock::start();
     let input = Input::read(&options.input)?;
+    if vary_melody::is_meant(options, &input, session)? {
+        return vary_melody::run(options, session, input);
+    }
     let model = latent::open(session, &options.place, latent::usual(&input))?;
     let mut compute = latent::compute()?;
     let example = options.reading.example(&model, &input)?;

@@ -1,5 +1,6 @@
 //! The program from outside: exit codes, messages, files and bytes.
 
+mod arrange;
 mod audio;
 mod bad_input;
 mod check;

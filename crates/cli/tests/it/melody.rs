@@ -132,6 +132,61 @@ fn a_melody_is_harmonized_and_a_piece_reduced_without_losing_a_note() {
 }
 
 #[test]
+fn a_longer_melody_is_varied_by_a_share_of_its_bars() {
+    let place = Place::new();
+    asked(&place, &["-o", "t.mid"]);
+    let before = place.score("t.mid");
+    let bar = u32::from(before.ppq.get()) * 7 / 2;
+    let told = place.ok("vary t.mid --amount 0.5 --seed 5 -n 2 --range 58-74 --json -o v.mid").json();
+    let anew: Vec<u64> =
+        told["anew"].as_array().expect("bars").iter().filter_map(serde_json::Value::as_u64).collect();
+    assert_eq!(anew.len(), 4, "{anew:?}");
+    let key: Key = "F# minor".parse().expect("a key");
+    for name in ["v-1.mid", "v-2.mid"] {
+        let after = place.score(name);
+        assert_eq!(after.tracks[1..], before.tracks[1..]);
+        assert_eq!((&after.chords, &after.tempos), (&before.chords, &before.tempos));
+        let (new, kept): (Vec<_>, Vec<_>) =
+            melody(&after).into_iter().partition(|(onset, ..)| anew.contains(&u64::from(onset / bar + 1)));
+        let mut stays = melody(&before);
+        stays.retain(|(onset, ..)| !anew.contains(&u64::from(onset / bar + 1)));
+        assert_eq!(kept, stays);
+        assert!(!new.is_empty());
+        assert!(new.iter().all(|(.., pitch)| key.contains(*pitch) && (58..=74).contains(pitch)), "{new:?}");
+    }
+    assert_ne!(melody(&place.score("v-1.mid")), melody(&place.score("v-2.mid")));
+    assert!(place.makes_again(&told, "v-2.mid"));
+
+    let none = place.ok("vary t.mid --amount 0 --seed 5 --json -o none.mid").json();
+    assert_eq!((&none["anew"], place.score("none.mid")), (&serde_json::json!([]), before.clone()));
+    let all = place.ok("vary t.mid --amount 1 --seed 5 --json -o all.mid").json();
+    assert_eq!(all["anew"].as_array().map(Vec::len), Some(8));
+    let text = place.ok("vary t.mid --amount 0.2 --seed 5 -o some.mid").stdout();
+    assert!(text.contains("\nanew   bars "), "{text}");
+}
+
+#[test]
+fn options_of_the_writer_and_of_a_musicvae_do_not_mix() {
+    let place = Place::new();
+    asked(&place, &["-o", "t.mid"]);
+    for (line, expected) in [
+        ("vary t.mid --range 55-79 --toward t.mid", "range must be left out with a MusicVAE"),
+        ("vary t.mid --model melody-2bar --key C", "key must be left out with a MusicVAE"),
+        ("vary t.mid --track 9", "track must be one of 2 with notes, got 9"),
+        ("vary t.mid --amount 1.5", "amount must be in [0, 1], got 1.5"),
+    ] {
+        let ran = place.run(line);
+        assert_eq!(ran.code(), 2, "{line}: {}", ran.stderr());
+        assert!(ran.stderr().contains(expected), "{line}: {}", ran.stderr());
+    }
+    // Two bars go to the MusicVAE, or to the writer if they are to obey.
+    place.ok("generate melody --bars 2 --no-chords --seed 1 -o two.mid");
+    assert_eq!(place.ok("vary two.mid --json").json()["model"]["family"], "music_vae");
+    let obeys = place.ok("vary two.mid --key C --amount 1 --json").json();
+    assert_eq!(obeys["model"]["family"], "melody");
+}
+
+#[test]
 fn attention_and_its_picture_are_written_for_all_tokens() {
     let place = Place::new();
     let told = asked(&place, &["--attention", "a.safetensors", "--heat-map", "a.png", "--json"]).json();

@@ -43,6 +43,17 @@ impl Place {
         ran
     }
 
+    /// Runs the command that a result says would make it again, and says whether `file` has the same bytes.
+    pub fn makes_again(&self, told: &Value, file: &str) -> bool {
+        let before = self.read(file);
+        let mut words = words(told["command"].as_str().expect("a command"));
+        words.push("--force".into());
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ran = Ran(self.command(&words).output().expect("the program starts"));
+        assert_eq!(ran.code(), 0, "{words:?}: {}", ran.stderr());
+        self.read(file) == before
+    }
+
     pub fn write(&self, name: &str, bytes: &[u8]) {
         std::fs::write(self.path(name), bytes).expect("written");
     }
@@ -74,6 +85,20 @@ impl Place {
         names.sort();
         names
     }
+}
+
+/// The words of a command line as a shell reads them, without the program.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().expect("never empty").push(c),
+        }
+    }
+    words.split_off(1)
 }
 
 pub struct Ran(pub Output);

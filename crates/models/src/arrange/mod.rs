@@ -11,6 +11,7 @@ mod request;
 pub mod rules;
 mod score;
 mod verify;
+mod within;
 mod write;
 
 pub use arranger::Arranger;
@@ -20,4 +21,5 @@ pub use request::{BassAt, Make, Request};
 pub use rules::{BassRule, CompRule, Rule};
 pub(crate) use score::{part_track, tick};
 pub use verify::{random_piece, random_request, violations};
+pub use within::{read_parts, splice};
 pub use write::{Arrangement, Made, arrange_by_rule};

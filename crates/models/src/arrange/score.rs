@@ -8,7 +8,7 @@ use partita_tokens::song::{CELLS, Part, Piece};
 use super::Arrangement;
 
 /// Name, channel and General MIDI program by [`Part::index`]: a flute, a fingered bass, a piano.
-const TRACKS: [(&str, u8, u8); 3] = [("melody", 0, 73), ("bass", 2, 33), ("piano", 3, 0)];
+pub(super) const TRACKS: [(&str, u8, u8); 3] = [("melody", 0, 73), ("bass", 2, 33), ("piano", 3, 0)];
 const CHORDS_CHANNEL: u8 = 1;
 /// Velocities on strong beats, on other quarters, and between, by [`Part::index`]: the melody is in front.
 const VELOCITIES: [[u8; 3]; 3] = [[96, 88, 80], [92, 86, 80], [76, 70, 64]];

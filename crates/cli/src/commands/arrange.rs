@@ -1,0 +1,429 @@
+//! `arrange`: a piano and a bass for a melody and its chords, which stay note for note.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use clap::Args;
+use partita_models::arrange::{
+    Arrangement, Arranger, BassRule, CompRule, Error as ArrangeError, Make, Request, arrange_by_rule,
+    read_parts, splice,
+};
+use partita_models::melody::{self, Heard, Lead, Writer, read};
+use partita_models::stage::Compute;
+use partita_nn::Rng;
+use partita_score::demands::Demands;
+use partita_score::harmony::{CHORDS_TRACK, Chord, Key, chords_track};
+use partita_score::{Score, Tick};
+use partita_tokens::song::{ChordClass, PITCHES, Part};
+use serde_json::{Value, json};
+
+use super::harmonize::chords_for;
+use super::song::BEFORE;
+use crate::deliver::{Delivery, Files, Input, Sound};
+use crate::error::{Error, Invalid, Result};
+use crate::obey::{self, Harmonic, Pitches};
+use crate::options::{self, BarRange, Tokens};
+use crate::output::Target;
+use crate::parts::{self, Who};
+use crate::report::{self, CommandLine};
+use crate::session::{Clock, Session};
+use crate::{leads, model, progress};
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Music file with a melody, - for stdin
+    #[arg(value_name = "IN")]
+    input: Target,
+    /// Track of the melody, the first is 1; one named so, or the highest, if left out
+    #[arg(long, value_parser = options::track, allow_negative_numbers = true)]
+    track: Option<usize>,
+    /// Bars to accompany anew, the first is 1; all of the melody if left out
+    #[arg(long, value_name = "FIRST-LAST", value_parser = options::bar_range, allow_hyphen_values = true)]
+    bars: Option<BarRange>,
+    /// Key, as in "F# minor": nothing new sounds outside its scale but tones of the chord; `any` for none. That of the
+    /// input if left out
+    #[arg(long, value_name = "KEY|any")]
+    key: Option<String>,
+    /// Who plays the bass: `model` for the weights of an accompaniment that --model names, a rule (see `generate song
+    /// --bass x`), `keep` for the track `bass` there is, or `none`; the model where there is one, else roots-and-fifths
+    #[arg(long, value_parser = parts::who_plays_bass, value_name = "RULE|model|keep|none")]
+    bass: Option<Who<BassRule>>,
+    /// Who plays the piano, as the bass; of rules, held
+    #[arg(long, value_parser = parts::who_plays_piano, value_name = "RULE|model|keep|none")]
+    piano: Option<Who<CompRule>>,
+    /// Lowest and highest note of the bass, as in 28-55 or E1-G3
+    #[arg(long, value_name = "LOW-HIGH", value_parser = bass_range, allow_hyphen_values = true)]
+    bass_range: Option<Pitches>,
+    /// Lowest and highest note of the piano, as in 33-84 or A1-C6
+    #[arg(long, value_name = "LOW-HIGH", value_parser = piano_range, allow_hyphen_values = true)]
+    piano_range: Option<Pitches>,
+    /// Notes of a piano by the model, from few (0) to many (1)
+    #[arg(long, value_parser = options::density, allow_negative_numbers = true)]
+    density: Option<f64>,
+    /// Mean pitch of a piano by the model, 21..=108 or a name, as in C4
+    #[arg(long, value_name = "PITCH", value_parser = register, allow_negative_numbers = true)]
+    register: Option<u8>,
+    /// Folder for a WAV file of each track
+    #[arg(long, value_name = "DIR")]
+    stems: Option<PathBuf>,
+    #[command(flatten)]
+    harmony: Harmonic,
+    #[command(flatten)]
+    tokens: Tokens,
+    #[command(flatten)]
+    files: Files,
+}
+
+fn bass_range(text: &str) -> Result<Pitches, Invalid> {
+    part_range("bass-range", text)
+}
+
+fn piano_range(text: &str) -> Result<Pitches, Invalid> {
+    part_range("piano-range", text)
+}
+
+fn part_range(field: &'static str, text: &str) -> Result<Pitches, Invalid> {
+    let Pitches(range) = obey::range(text).map_err(|invalid| Invalid { field, ..invalid })?;
+    if PITCHES.contains(range.start()) && PITCHES.contains(range.end()) {
+        return Ok(Pitches(range));
+    }
+    let allowed = format!("within {}-{}", PITCHES.start(), PITCHES.end());
+    Err(Invalid { field, allowed, got: text.to_owned() })
+}
+
+fn register(text: &str) -> Result<u8, Invalid> {
+    let pitch = obey::pitch(text).filter(|pitch| PITCHES.contains(pitch));
+    pitch.ok_or_else(|| Invalid {
+        field: "register",
+        allowed: format!("a pitch in {}..={}, or a name, as in C4", PITCHES.start(), PITCHES.end()),
+        got: format!("{text:?}"),
+    })
+}
+
+/// Who plays what, with all that was left out filled in.
+struct Players {
+    arranger: Option<Arranger>,
+    bass: Who<BassRule>,
+    piano: Who<CompRule>,
+}
+
+/// Where the chords come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Given,
+    /// In the notes of the input, by rule.
+    Recognized,
+    /// By the writer of lead sheets.
+    Model,
+}
+
+/// Melody and chords of each variation.
+struct Sheets {
+    source: Source,
+    leads: Vec<Lead>,
+    writer: Option<Writer>,
+}
+
+pub fn run(options: &Options, session: &Session) -> Result<()> {
+    let mut clock = Clock::start();
+    let compute = model::compute()?;
+    let input = Input::read(&options.input)?;
+    let heard = read(&input.score, options.track)?;
+    let players = players(options, session)?;
+    let bars = bars(options, &heard)?;
+    clock.lap("load");
+    let tokens = &options.tokens;
+    let mut delivery = options.files.plan(tokens.variations, Sound::Acoustic, session.json)?;
+    let seed = tokens.seed.unwrap_or_else(options::random_seed);
+    let key = obey::key(options.key.as_deref(), heard.key)?;
+    let sheets = sheets(options, session, &compute, &input, &heard, (key, seed))?;
+    let asked = requests(options, &players, &input, &heard, &sheets, (key, seed, &bars))?;
+    let by_model = asked.iter().any(|it| it.bass == Make::Model || it.piano == Make::Model);
+    let arranger = players.arranger.as_ref().filter(|_| by_model);
+    let made = match arranger {
+        Some(arranger) => progress::lead(session, |watch| arranger.arrange_all(&compute, &asked, watch)),
+        None => asked.iter().map(arrange_by_rule).collect(),
+    };
+    let made = made.map_err(|error| match error {
+        ArrangeError::NoAnchor { .. } if options.bass_range.is_some() => Error::usage("bass-range", error),
+        error => error.into(),
+    })?;
+    let takes: Vec<Arrangement> = made.into_iter().flatten().collect();
+    clock.lap("generate");
+    let mut touched = Vec::new();
+    touched.extend((players.bass != Who::Make(Make::Keep)).then_some(Part::Bass));
+    touched.extend((players.piano != Who::Make(Make::Keep)).then_some(Part::Piano));
+    let scores: Vec<Score> = takes
+        .iter()
+        .zip(&sheets.leads)
+        .map(|(take, lead)| {
+            let score = splice(&input.score, &heard, take, &bars, &touched);
+            if sheets.is_as_in(&options.harmony) { score } else { with_chords(score, lead) }
+        })
+        .collect();
+    if let Some(folder) = &options.stems {
+        let scores: Vec<&Score> = scores.iter().collect();
+        parts::write_stems(folder, &scores, &options.files, Sound::Acoustic, &mut delivery)?;
+    }
+    for (index, score) in scores.iter().enumerate() {
+        delivery.write(index, score, || parts::rolls(score), None)?;
+    }
+    clock.lap("render");
+    let command = echo(options, session, &players, (key, seed, &bars));
+    tell(
+        Told { session, seed, key, heard: &heard, bars, sheets: &sheets, arranger, takes, scores },
+        &command,
+        delivery,
+        clock,
+    )
+}
+
+/// # Errors
+/// Weights that are none of an accompaniment, a part for the model where there is none, nothing to do.
+fn players(options: &Options, session: &Session) -> Result<Players> {
+    let arranger = model::arranger(session)?;
+    let usual = arranger.is_some();
+    let bass = if usual { Make::Model } else { Make::Rule(BassRule::RootsAndFifths) };
+    let piano = if usual { Make::Model } else { Make::Rule(CompRule::Held) };
+    let (bass, piano) = (options.bass.unwrap_or(Who::Make(bass)), options.piano.unwrap_or(Who::Make(piano)));
+    parts::need_arranger("bass", bass.make(), arranger.as_ref())?;
+    parts::need_arranger("piano", piano.make(), arranger.as_ref())?;
+    if bass == Who::Make(Make::Keep) && piano == Who::Make(Make::Keep) {
+        return Err(Error::usage(
+            "piano",
+            "piano must not be kept where the bass is, which leaves nothing to do",
+        ));
+    }
+    for (field, given) in [("density", options.density.is_some()), ("register", options.register.is_some())] {
+        if given && piano != Who::Make(Make::Model) {
+            let message = format!("{field} must be left out where no model plays the piano, got a {field}");
+            return Err(Error::usage(field, message));
+        }
+    }
+    Ok(Players { arranger, bass, piano })
+}
+
+fn bars(options: &Options, heard: &Heard) -> Result<Range<u32>> {
+    let all = 0..heard.piece.bars;
+    let Some(asked) = &options.bars else { return Ok(all) };
+    if asked.bars.end > all.end {
+        return Err(Error::usage("bars", format!("bars must be in 1-{}, got {asked}", all.end)));
+    }
+    Ok(asked.bars.clone())
+}
+
+/// The melody with the chords asked for, those of the input, those its notes make, or such as the writer finds.
+fn sheets(
+    options: &Options,
+    session: &Session,
+    compute: &Compute,
+    input: &Input,
+    heard: &Heard,
+    (key, seed): (Option<Key>, u64),
+) -> Result<Sheets> {
+    if options.harmony.is_none() {
+        return Err(Error::usage(
+            "no-chords",
+            "no-chords must be left to generate melody: an accompaniment needs chords",
+        ));
+    }
+    let tokens = &options.tokens;
+    let sheets = |source, chords: Vec<(u32, Option<Chord>)>| {
+        let classes = chords.iter().map(|(at, chord)| (*at, ChordClass::of(chord.as_ref()))).collect();
+        let mut lead = Lead { chords, ..Lead::from(heard.clone()) };
+        lead.piece.chords = classes;
+        let leads = (0..tokens.variations).map(|variation| Lead { variation, ..lead.clone() }).collect();
+        Sheets { source, leads, writer: None }
+    };
+    let demands = Demands::new(heard.piece.meter, heard.piece.bars, heard.tempo);
+    let mut rng = Rng::new(seed, BEFORE);
+    let asked = options.harmony.chords(key, &demands, &mut || rng.f64())?;
+    if !asked.is_empty() {
+        return Ok(sheets(Source::Given, asked));
+    }
+    if heard.chords.iter().any(|(_, chord)| chord.is_some()) {
+        if input.score.chords.iter().any(|change| change.chord.is_some()) {
+            return Ok(sheets(Source::Given, heard.chords.clone()));
+        }
+        // What a line alone makes of chords is a guess that the writer does better.
+        let pitched = input.score.tracks.iter().filter(|track| !track.is_drums());
+        if pitched.map(|track| track.notes.len()).sum::<usize>() > heard.sources.len() {
+            return Ok(sheets(Source::Recognized, heard.chords.clone()));
+        }
+    }
+    let writer = model::writer_beside(session)?;
+    let request = melody::Request {
+        sampling: tokens.sampling()?,
+        variations: tokens.variations,
+        ..chords_for(heard, &input.name, key, seed)?
+    };
+    let leads = progress::lead(session, |watch| writer.write(compute, &request, watch))?;
+    Ok(Sheets { source: Source::Model, leads, writer: Some(writer) })
+}
+
+impl Sheets {
+    /// Whether the chords are those that the input says.
+    fn is_as_in(&self, harmony: &Harmonic) -> bool {
+        self.source == Source::Given && !harmony.is_given()
+    }
+
+    /// Where the chords come from, in words.
+    fn told(&self) -> &'static str {
+        match self.source {
+            Source::Given => "given",
+            Source::Recognized => "rule recognized",
+            Source::Model => "model",
+        }
+    }
+}
+
+/// A request for each variation, which draws from a stream of its own.
+fn requests(
+    options: &Options,
+    players: &Players,
+    input: &Input,
+    heard: &Heard,
+    sheets: &Sheets,
+    (key, seed, bars): (Option<Key>, u64, &Range<u32>),
+) -> Result<Vec<Request>> {
+    let mut own = read_parts(&input.score, heard);
+    let length = own.cells_per_bar();
+    for (part, nobody) in
+        [(Part::Bass, players.bass == Who::Nobody), (Part::Piano, players.piano == Who::Nobody)]
+    {
+        own.parts[part.index()].retain(|note| !nobody || !bars.contains(&(note.onset / length)));
+    }
+    let sampling = options.tokens.sampling()?;
+    let request = |lead: &Lead| {
+        let mut piece = own.clone();
+        piece.chords.clone_from(&lead.piece.chords);
+        // The model hears of no tempo beyond these.
+        let usual = Request::new(piece, key, heard.tempo.clamp(10.0, 400.0), seed);
+        let mut request = Request {
+            symbols: lead.chords.clone(),
+            bass: players.bass.make().unwrap_or_default(),
+            piano: players.piano.make().unwrap_or_default(),
+            bars: bars.clone(),
+            density: options.density,
+            register: options.register.map(f64::from),
+            sampling: sampling.clone(),
+            stream: lead.variation as u64,
+            ..usual
+        };
+        if let Some(Pitches(range)) = options.bass_range.clone() {
+            request.bass_rules.range = range;
+        }
+        if let Some(Pitches(range)) = options.piano_range.clone() {
+            request.piano_rules.range = range;
+        }
+        request
+    };
+    Ok(sheets.leads.iter().map(request).collect())
+}
+
+/// The score with other chord symbols; where a track played the old ones, it plays these.
+fn with_chords(mut score: Score, lead: &Lead) -> Score {
+    score.chords = lead.changes(score.ppq);
+    let end = score.end();
+    if let Some(track) = score.tracks.iter_mut().find(|track| track.name == CHORDS_TRACK) {
+        *track = chords_track(&score.chords, end, track.channel);
+    }
+    score
+}
+
+fn echo(
+    options: &Options,
+    session: &Session,
+    players: &Players,
+    (key, seed, bars): (Option<Key>, u64, &Range<u32>),
+) -> CommandLine {
+    let mut command = CommandLine::new(&["arrange"]);
+    command.word(&options.input.to_string());
+    command.session(session);
+    command.maybe("track", options.track.map(|track| track + 1));
+    command.option("bars", BarRange { bars: bars.clone() });
+    command.option("key", key.map_or_else(|| "any".to_owned(), |key| key.to_string()));
+    command.option("bass", players.bass.name(BassRule::name));
+    command.option("piano", players.piano.name(CompRule::name));
+    command.maybe("bass-range", options.bass_range.as_ref());
+    command.maybe("piano-range", options.piano_range.as_ref());
+    command.maybe("density", options.density);
+    command.maybe("register", options.register);
+    command.maybe("stems", options.stems.as_ref().map(|folder| folder.display()));
+    options.harmony.echo(&mut command);
+    options.tokens.echo(seed, &mut command);
+    options.files.echo(Sound::Acoustic, &mut command);
+    command
+}
+
+/// All there is to tell.
+struct Told<'a> {
+    session: &'a Session,
+    seed: u64,
+    key: Option<Key>,
+    heard: &'a Heard,
+    bars: Range<u32>,
+    sheets: &'a Sheets,
+    /// If it played.
+    arranger: Option<&'a Arranger>,
+    takes: Vec<Arrangement>,
+    scores: Vec<Score>,
+}
+
+fn tell(told: Told, command: &CommandLine, delivery: Delivery, mut clock: Clock) -> Result<()> {
+    let Told { session, seed, key, heard, bars, sheets, arranger, takes, scores } = told;
+    let (files, has_stdout) = delivery.summary();
+    let names: Vec<Vec<String>> = (0..takes.len()).map(|index| delivery.names(index).to_vec()).collect();
+    delivery.commit()?;
+    clock.lap("write");
+    let made = |take: &Arrangement| {
+        let [_, bass, piano] = take.made.each_ref().map(parts::told);
+        [("chords", sheets.told().to_owned()), ("bass", bass), ("piano", piano)]
+    };
+    let take = |index: usize| -> Result<Value> {
+        let (take, lead) = (&takes[index], &sheets.leads[index]);
+        let made: serde_json::Map<_, _> =
+            made(take).into_iter().map(|(part, made)| (part.to_owned(), made.into())).collect();
+        Ok(json!({
+            "variation": lead.variation,
+            "notes": leads::notes(&scores[index])?,
+            "made": made,
+            "nats": report::round(take.nats + lead.nats, 3),
+            "cost_nats": report::round(take.cost + lead.cost, 3),
+            "files": names[index],
+        }))
+    };
+    let weights = arranger.map(|it| json!({ "family": it.config.family, "sha256": it.config.sha256 }));
+    let models: Vec<Value> = sheets.writer.as_ref().map(leads::told).into_iter().chain(weights).collect();
+    let object = json!({
+        "command": command.to_string(),
+        "seed": seed,
+        "key": key.map(|key| key.to_string()),
+        "tempo": report::round(scores[0].tempos.bpm_at(Tick(0)), 3),
+        "time": heard.piece.meter.to_string(),
+        "bars": heard.piece.bars,
+        "anew": [bars.start + 1, bars.end],
+        "takes": (0..takes.len()).map(take).collect::<Result<Vec<_>>>()?,
+        "files": files,
+        "models": models,
+        "timing_ms": clock.to_json(),
+    });
+    let mut text = String::new();
+    if !session.quiet || (files.is_empty() && !has_stdout) {
+        for (index, (take, lead)) in takes.iter().zip(&sheets.leads).enumerate() {
+            if takes.len() > 1 {
+                text += &format!("take {} of {}\n", index + 1, takes.len());
+            }
+            text += &leads::sheet(lead, key);
+            for (part, made) in made(take) {
+                let why = match (part, sheets.source) {
+                    ("chords", Source::Model) => ", as the input has none",
+                    _ => "",
+                };
+                text += &format!("{part:7} {made}{why}\n");
+            }
+        }
+    }
+    text += &report::ending(session, &files, &[("seed", &seed.to_string())], command);
+    session.answer(&object, &text, has_stdout)
+}
