@@ -1,6 +1,6 @@
 //! Several writers that decide together: as one library call does it, kept under all that played.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn noisy(bit: u8) -> (Value, Vec<u8>) {
     (config, weights)
 }
 
-fn write(folder: PathBuf, (config, weights): &(Value, Vec<u8>)) {
+fn write(folder: &Path, (config, weights): &(Value, Vec<u8>)) {
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("model.safetensors"), weights).expect("written");
     std::fs::write(folder.join("model.json"), config.to_string()).expect("written");
@@ -48,10 +48,10 @@ fn config(dir: &Path) -> Config {
     config.models.warm = vec![];
     config.cache.store = "memory".into();
     let mine = noisy(64);
-    write(config.models.dir.join("mine"), &mine);
+    write(&config.models.dir.join("mine"), &mine);
     let mut other = mine;
     other.0["styles"] = json!(["polka"]);
-    write(config.models.dir.join("polka"), &other);
+    write(&config.models.dir.join("polka"), &other);
     config
 }
 
@@ -118,7 +118,7 @@ async fn writers_decide_together_as_they_do_in_the_library() {
     assert_eq!((again.cache.as_str(), tokens(&again)), ("hit", tokens(&mixed)));
     // Another weight is another request, and other weights under the same name are another result.
     assert_eq!(play(&engine, body(&json!([{ "model": "mine", "weight": 2.5 }]))).await.cache, "miss");
-    write(models.join("mine"), &noisy(96));
+    write(&models.join("mine"), &noisy(96));
     let registry = engine.registry().clone();
     let changed = tokio::task::spawn_blocking(move || {
         registry.unload("mine")?;
