@@ -114,7 +114,10 @@ pub fn check_with(
             {
                 match &chosen.description.kind {
                     Kind::Drums(kind) => drums::check::generate(request, &chosen, kind, &mut check),
-                    Kind::Melody(kind) => melody::check::generate(request, &chosen, kind, &mut check),
+                    Kind::Melody(kind) => {
+                        melody::mix::check(request.mix.as_mut(), kind, catalogue, &mut check);
+                        melody::check::generate(request, &chosen, kind, &mut check);
+                    }
                     Kind::MusicGen(_) => {
                         lane = Lane::Audio;
                         musicgen::check::generate(request, &chosen, &mut check);
@@ -133,6 +136,7 @@ pub fn check_with(
                         drums::check::continue_(request, music.as_ref(), &chosen, kind, &mut check);
                     }
                     Kind::Melody(kind) => {
+                        melody::mix::check(request.mix.as_mut(), kind, catalogue, &mut check);
                         melody::check::continue_(request, music.as_ref(), &chosen, kind, &mut check);
                     }
                     Kind::MusicGen(_) => {}
@@ -143,13 +147,15 @@ pub fn check_with(
         Request::Infill(request) => {
             fields::ordered(&request.ordered(), &mut check.problems);
             let music = check.input(&mut request.input, &mut inputs);
-            let writes = writes(&request.composed());
+            let line = request.track.is_some() || request.pitches.is_some();
+            let writes = line || writes(&request.composed());
             if let Some(chosen) = check.choose(catalogue, "infill", request.model.as_ref(), writes, None)? {
                 match &chosen.description.kind {
                     Kind::Drums(kind) => {
                         drums::check::infill(request, music.as_ref(), &chosen, kind, &mut check);
                     }
                     Kind::Melody(kind) => {
+                        melody::mix::check(request.mix.as_mut(), kind, catalogue, &mut check);
                         melody::check::infill(request, music.as_ref(), &chosen, kind, &mut check);
                     }
                     Kind::MusicGen(_) => {}
@@ -364,7 +370,10 @@ fn batch(batch: &mut Batch, catalogue: &dyn Catalogue, check: &mut Check) -> Res
         let Some(chosen) = &chosen else { break };
         match &chosen.description.kind {
             Kind::Drums(kind) => drums::check::generate(request, chosen, kind, check),
-            Kind::Melody(kind) => melody::check::generate(request, chosen, kind, check),
+            Kind::Melody(kind) => {
+                check.problems.useless("mix", request.mix.is_some(), "a batch is played by one model");
+                melody::check::generate(request, chosen, kind, check);
+            }
             Kind::MusicGen(_) => {
                 let listens = request.stream == Some(true);
                 check.problems.useless("stream", listens, "a batch tells no samples");
@@ -419,7 +428,7 @@ fn random() -> u64 {
 }
 
 /// `[0, 1)`
-fn draw() -> f64 {
+pub(crate) fn draw() -> f64 {
     (random() >> 11) as f64 / (1u64 << 53) as f64
 }
 

@@ -142,7 +142,8 @@ pub fn check_upload(bytes: &[u8]) -> Result<(), Fault> {
     input::check_file(bytes)
 }
 
-/// Plays a checked request. Blocks; calls `report` often. `inputs`: bytes by file id.
+/// Plays a checked request. Blocks; calls `report` often. `model`: [`mixed`](Model::mixed) where the request names several;
+/// `inputs`: bytes by file id.
 ///
 /// # Errors
 /// `Cancelled` after `report` broke off; `InvalidMidi`, `InvalidRequest`, `Internal`.
@@ -153,6 +154,7 @@ pub fn play(
     report: &mut dyn Report,
 ) -> Result<Made, Fault> {
     let needed = || model.ok_or_else(|| Fault::internal("a request that needs a model came without one"));
+    model.map_or(Ok(()), |model| model.is_for(request))?;
     match request {
         Request::Generate(request) => generate(needed()?, request, report),
         Request::Continue(request) => {

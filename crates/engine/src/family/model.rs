@@ -185,6 +185,40 @@ impl Model {
         }
     }
 
+    /// This model and `others` as one: their logits are averaged by weight, this one's weight is 1. It shares their
+    /// weights in memory and plays by itself.
+    ///
+    /// # Errors
+    /// `InvalidRequest` for a family that cannot do this, `ModelBroken` for models that do not go together.
+    pub fn mixed(&self, others: &[(&Model, f64)]) -> Result<Model, Fault> {
+        let Model::Melody(model) = self else { return Err(self.cannot("play with others")) };
+        let writers = others.iter().map(|(other, weight)| match other {
+            Model::Melody(other) => Ok((other.writer().clone(), *weight as f32)),
+            other => Err(other.cannot("play with others")),
+        });
+        model.mixed(&writers.collect::<Result<Vec<_>, Fault>>()?).map(Model::Melody)
+    }
+
+    /// Models that play in it beside the first.
+    fn others(&self) -> usize {
+        match self {
+            Model::Melody(model) => model.others(),
+            Model::Drums(_) | Model::MusicGen(_) => 0,
+        }
+    }
+
+    /// Whether it is made of as many models as a request asks for.
+    ///
+    /// # Errors
+    /// `Internal` if it is not.
+    pub(crate) fn is_for(&self, request: &crate::Request) -> Result<(), Fault> {
+        let (asked, came) = (request.mix().len(), self.others());
+        if asked == came {
+            return Ok(());
+        }
+        Err(Fault::internal(format!("a request for {asked} models beside its own came with {came}")))
+    }
+
     /// Bytes of its weights in memory.
     pub fn memory_bytes(&self) -> u64 {
         match self {

@@ -1,7 +1,7 @@
 //! The groups of fields that several request types share, as one type each.
 
 use super::{
-    Analyze, Batch, Continue, FileFormat, Generate, Harmonize, Humanize, Infill, OutputFormat, Render,
+    Analyze, Batch, Continue, FileFormat, Generate, Harmonize, Humanize, Infill, Mix, OutputFormat, Render,
     WebhookRequest,
 };
 
@@ -39,6 +39,7 @@ pub(crate) struct Composed<'a> {
     pub progression: &'a mut Option<String>,
     pub mood: &'a mut Option<String>,
     pub no_chords: &'a mut Option<bool>,
+    pub mix: &'a mut Option<Vec<Mix>>,
     pub repetition_penalty: &'a mut Option<f64>,
 }
 
@@ -59,7 +60,7 @@ pub(crate) struct Ordered<'a> {
 
 impl Composed<'_> {
     /// Names of those that only models that write notes under demands can use, and whether each is there.
-    pub(crate) fn given(&self) -> [(&'static str, bool); 13] {
+    pub(crate) fn given(&self) -> [(&'static str, bool); 14] {
         [
             ("scale", self.scale.is_some()),
             ("range", self.range.is_some()),
@@ -73,6 +74,7 @@ impl Composed<'_> {
             ("chords", self.chords.is_some()),
             ("progression", self.progression.is_some()),
             ("no_chords", self.no_chords.is_some()),
+            ("mix", self.mix.is_some()),
             ("repetition_penalty", self.repetition_penalty.is_some()),
         ]
     }
@@ -115,6 +117,7 @@ macro_rules! groups {
                 progression: &mut self.progression,
                 mood: &mut self.mood,
                 no_chords: &mut self.no_chords,
+                mix: &mut self.mix,
                 repetition_penalty: &mut self.repetition_penalty,
             }
         }

@@ -17,7 +17,7 @@ pub(crate) const MOST_NOTES: usize = 100_000;
 /// Latest start and longest duration of a note, beats.
 const LONGEST_BEATS: f64 = 100_000.0;
 /// Tracks, and changes of tempo or metre: work grows with their product with the notes.
-const MOST_TRACKS: usize = 1024;
+pub(crate) const MOST_TRACKS: usize = 1024;
 const MOST_CHANGES: usize = 5000;
 /// More strokes in one bar are more than any model can read.
 const MOST_HITS_A_BAR: usize = 400;

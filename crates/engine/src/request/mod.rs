@@ -27,6 +27,19 @@ pub enum Request {
     Batch(Box<Batch>),
 }
 
+impl Request {
+    /// The models that play together with the request's own, each with its weight.
+    pub fn mix(&self) -> &[Mix] {
+        let mix = match self {
+            Request::Generate(request) => &request.mix,
+            Request::Continue(request) => &request.mix,
+            Request::Infill(request) => &request.mix,
+            _ => return &[],
+        };
+        mix.as_deref().unwrap_or_default()
+    }
+}
+
 /// Defines request types: their own fields, then the groups of fields they share with others.
 ///
 /// A flattened struct would do without a macro, but serde then loses the place of a wrong value and takes unknown
@@ -121,6 +134,11 @@ macro_rules! request {
             /// A melody without chords.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub no_chords: Option<bool>,
+            /// Other models of the same kind and styles that decide together with this one: their logits are averaged by
+            /// weight, and the model itself has the weight 1. Not in a batch.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(min_items = 1, max_items = 4, example = json!([{ "model": "mine", "weight": 0.5 }]))]
+            pub mix: Option<Vec<Mix>>,
             /// Makes notes that came before less likely; 1 is off.
             #[serde(skip_serializing_if = "Option::is_none")]
             #[schema(minimum = 1, maximum = 2)]
@@ -283,7 +301,8 @@ request! {
         pub only_new: Option<bool>,
     }
 
-    /// Some bars and drums played anew; everything else stays note for note. `kit` says which drums.
+    /// Some bars played anew; everything else stays note for note. Of drums `kit` says which; of a melody `track` says
+    /// where it is and `pitches` which of its notes.
     Infill [modelled composed sampled delivered ordered] {
         pub input: Input,
         /// First and last bar to play anew, counted from 1; all if left out.
@@ -291,6 +310,17 @@ request! {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(example = json!([3, 4]))]
         pub bars: Option<[u32; 2]>,
+        /// The track of the melody, counted from 1; that which is named so, or the highest, if left out.
+        #[serde(deserialize_with = "whole::option::<_, _, 1, 1024>")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 1, maximum = 1024, example = 1)]
+        pub track: Option<usize>,
+        /// Lowest and highest pitch of the notes of a melody that are written anew, and of those that take their place;
+        /// all others stay note for note. All if left out.
+        #[serde(deserialize_with = "whole::pair::<_, _, 0, 127>")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(example = json!([60, 72]))]
+        pub pitches: Option<[u8; 2]>,
     }
 
     /// A performance: every note stays, its velocity and timing move.
@@ -419,6 +449,18 @@ impl FileFormat {
     pub fn is_sound(self) -> bool {
         matches!(self, FileFormat::Wav | FileFormat::Flac | FileFormat::Ogg)
     }
+}
+
+/// A model that decides together with others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mix {
+    /// A model, an alias, or `name@version`.
+    #[schema(max_length = 200, example = "mine")]
+    pub model: String,
+    /// `(0, 100]`; the model of the request has 1.
+    #[schema(exclusive_minimum = 0, maximum = 100, example = 0.5)]
+    pub weight: f64,
 }
 
 /// Whom to tell of the end of a task.

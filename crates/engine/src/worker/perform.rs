@@ -14,7 +14,7 @@ use super::store;
 use super::tell::Teller;
 use crate::config::Config;
 use crate::engine::{Core, TRACE};
-use crate::family::{Made, Report};
+use crate::family::{Made, Model, Report};
 use crate::registry::InUse;
 use crate::request::Input;
 use crate::{Artifacts, Cache, Code, Fault, Request};
@@ -73,15 +73,18 @@ pub(super) fn perform(task: &Task, mut teller: Teller, runtime: &Handle) -> Resu
             core.counts.cache_misses.fetch_add(1, Ordering::Relaxed);
         }
         let inputs = fetch(&core.artifacts, &request, runtime)?;
-        let model = part!("load").in_scope(|| acquire(core, job, control, &mut teller))?.map(Arc::new);
-        if let (Some(key), Some(model)) = (&mut key, &model) {
-            // It may have been exchanged since the look-up: what is kept is kept under what played.
-            *key = Cache::key(&model.fingerprint(), &request);
+        let models = part!("load").in_scope(|| acquire(core, job, &request, control, &mut teller))?;
+        if let Some(key) = key.as_mut().filter(|_| !models.is_empty()) {
+            // They may have been exchanged since the look-up: what is kept is kept under what played.
+            *key = Cache::key(&fingerprint(models.iter().map(|model| model.fingerprint())), &request);
         }
-        model.iter().for_each(|model| core.tally.follow(model));
-        let play = || (core.player)(&request, model.as_deref().map(|model| &**model), &inputs, &mut teller);
+        let mixed = mixed(&models, &request)?;
+        models.iter().for_each(|model| core.tally.follow(model));
+        let model = mixed.as_ref().or(models.first().map(|model| &***model));
+        let play = || (core.player)(&request, model, &inputs, &mut teller);
         let made = part!("generate").in_scope(play);
-        model.iter().for_each(|model| core.tally.leave(model));
+        models.iter().for_each(|model| core.tally.leave(model));
+        mixed.iter().for_each(|mixed| core.tally.add(mixed.counts()));
         made?
     };
     let played = began.elapsed().as_secs_f64();
@@ -124,9 +127,30 @@ fn cache_key(task: &Task, request: &Request) -> Result<Option<String>, Fault> {
     if matches!(request, Request::Batch(_)) || task.config.cache.store == "off" {
         return Ok(None);
     }
-    let model = &task.job.new.model;
-    let model = if model.is_empty() { String::new() } else { task.core.registry.fingerprint(model)? };
-    Ok(Some(Cache::key(&model, request)))
+    let registry = &task.core.registry;
+    let models = names(&task.job, request).map(|name| registry.fingerprint(name));
+    Ok(Some(Cache::key(&fingerprint(models.collect::<Result<Vec<_>, _>>()?), request)))
+}
+
+/// The models that play a request, its own first.
+fn names<'a>(job: &'a Job, request: &'a Request) -> impl Iterator<Item = &'a str> {
+    let own = Some(job.new.model.as_str()).filter(|name| !name.is_empty());
+    own.into_iter().chain(request.mix().iter().map(|other| other.model.as_str()))
+}
+
+/// What decides the results of several models together.
+fn fingerprint(models: impl IntoIterator<Item = String>) -> String {
+    models.into_iter().collect::<Vec<_>>().join("\n")
+}
+
+/// The models of a request as one, if it names several.
+fn mixed(models: &[Arc<InUse>], request: &Request) -> Result<Option<Model>, Fault> {
+    let Some((own, others)) = models.split_first().filter(|(_, others)| !others.is_empty()) else {
+        return Ok(None);
+    };
+    let weights = request.mix().iter().map(|other| other.weight);
+    let others: Vec<(&Model, f64)> = others.iter().map(|other| &***other).zip(weights).collect();
+    own.mixed(&others).map(Some)
 }
 
 /// The bytes of the files a request names.
@@ -163,17 +187,24 @@ pub(crate) fn input(request: &Request) -> Option<&Input> {
     }
 }
 
-/// The model of a job; waits a while when others fill the memory.
-fn acquire(core: &Core, job: &Job, control: &Control, teller: &mut Teller) -> Result<Option<InUse>, Fault> {
+/// The models of a job, its own first; waits a while when others fill the memory, and holds none meanwhile.
+fn acquire(
+    core: &Core,
+    job: &Job,
+    request: &Request,
+    control: &Control,
+    teller: &mut Teller,
+) -> Result<Vec<Arc<InUse>>, Fault> {
     if job.new.model.is_empty() {
-        return Ok(None);
+        return Ok(vec![]);
     }
     if teller.progress("load", 0.0, 0, 0).is_break() {
         return Err(stopped());
     }
     let began = Instant::now();
     loop {
-        match core.registry.acquire(&job.new.model) {
+        let models = names(job, request).map(|name| core.registry.acquire(name).map(Arc::new));
+        match models.collect::<Result<Vec<_>, Fault>>() {
             // Without a time to come back it is larger than all the room there is.
             Err(fault)
                 if fault.code == Code::ModelsFull
@@ -185,7 +216,7 @@ fn acquire(core: &Core, job: &Job, control: &Control, teller: &mut Teller) -> Re
                     return Err(stopped());
                 }
             }
-            result => return result.map(Some),
+            result => return result,
         }
     }
 }

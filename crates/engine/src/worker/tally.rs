@@ -20,6 +20,8 @@ struct State {
     playing: Vec<Weak<InUse>>,
     /// By the place of a model in memory: it tells two loads of one model apart as long as both are there.
     seen: HashMap<usize, Seen>,
+    /// Of models that were made for one task.
+    gone: Counts,
 }
 
 #[derive(Default)]
@@ -43,6 +45,12 @@ impl Tally {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).see(model);
     }
 
+    /// Counts what a model has played that is there no more.
+    pub fn add(&self, counts: Counts) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.gone = add(state.gone, counts);
+    }
+
     /// Passes, sequences in them and tokens so far.
     pub fn total(&self) -> Counts {
         let playing: Vec<_> = {
@@ -51,8 +59,7 @@ impl Tally {
         };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         playing.iter().for_each(|model| state.see(model));
-        let total =
-            state.seen.values().fold(Counts::default(), |sum, seen| add(add(sum, seen.before), seen.last));
+        let total = state.seen.values().fold(state.gone, |sum, seen| add(add(sum, seen.before), seen.last));
         drop(state);
         total
     }

@@ -6,6 +6,7 @@ mod cache;
 mod cloud;
 mod config;
 mod engine;
+mod ensemble;
 #[cfg(feature = "hub")]
 mod fake_hub;
 mod family;

@@ -35,6 +35,8 @@ fn try_check(verb: &str, body: &Value) -> Result<Checked, Fault> {
 #[derive(Default)]
 struct Ear {
     bars: Vec<(usize, u32, Vec<Note>)>,
+    /// Calls before each bar.
+    when: Vec<usize>,
     calls: usize,
     stop_after: Option<usize>,
     change: Option<Change>,
@@ -52,6 +54,7 @@ impl Report for Ear {
 
     fn notes(&mut self, _: Option<usize>, variation: usize, bar: u32, _: f64, notes: Vec<Note>) {
         self.bars.push((variation, bar, notes));
+        self.when.push(self.calls);
     }
 
     fn sampling(&mut self) -> Option<Change> {
@@ -150,6 +153,8 @@ fn the_same_request_gives_the_same_lead_sheet_and_every_bar_is_told() {
     let again = made("generate", &body);
     assert_eq!((&first.files, &first.outcome.takes), (&again.files, &again.outcome.takes));
     assert_ne!(first.outcome.takes[0].notes, first.outcome.takes[1].notes);
+    // Variations are written side by side.
+    ear.bars.sort_by_key(|(variation, ..)| *variation);
     let told: Vec<(usize, u32)> = ear.bars.iter().map(|(variation, bar, _)| (*variation, *bar)).collect();
     assert_eq!(told, [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]);
     let notes =
@@ -269,6 +274,104 @@ fn bars_are_written_anew_and_all_else_stays() {
         pointers("infill", json!({ "model": "melody", "bars": [2, 5], "input": { "midi": given().1 } })),
         ["#/bars"]
     );
+}
+
+#[test]
+fn only_notes_of_the_pitches_asked_for_are_written_anew() {
+    let (score, midi) = given();
+    let infill = |more: Value| {
+        let mut body = json!({ "model": "melody", "seed": 8, "bars": [1, 4], "input": { "midi": midi } });
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        body
+    };
+    let made = made("infill", &infill(json!({ "pitches": [64, 72] })));
+    let whole = midi::read(file(&made, ".mid")).expect("MIDI");
+    let split = |score: &Score| -> (Vec<_>, Vec<_>) {
+        score.tracks[0].notes.clone().into_iter().partition(|note| (64..=72).contains(&note.pitch))
+    };
+    let ((new, kept), (old, rest)) = (split(&whole), split(&score));
+    assert_eq!(kept, rest);
+    assert_ne!(new, old);
+    assert!(!new.is_empty());
+    for (more, pointer) in [
+        (json!({ "pitches": [72, 64] }), "#/pitches"),
+        (json!({ "pitches": [100, 108] }), "#/pitches"),
+        (json!({ "pitches": [60, 64], "range": [66, 72] }), "#/pitches"),
+        (json!({ "pitches": [70, 72], "require": ["D#4"], "key": "any" }), "#/pitches"),
+        (json!({ "track": 2 }), "#/track"),
+    ] {
+        let pointers = pointers("infill", infill(more.clone()));
+        assert!(pointers.iter().any(|it| it == pointer), "{more}: {pointers:?}");
+    }
+    let drums = json!({ "model": "drums", "input": { "midi": midi }, "track": 1, "pitches": [60, 61] });
+    assert_eq!(pointers("infill", drums)[..2], ["#/track", "#/pitches"]);
+    let body = json!({ "input": { "midi": midi }, "pitches": [60, 72] });
+    assert_eq!(try_check("infill", &body).expect("fine").model, "melody@1");
+}
+
+#[test]
+fn the_melody_is_in_the_track_that_was_named() {
+    let mut score = given().0;
+    let mut low = score.tracks[0].clone();
+    low.name = "second".into();
+    low.channel = 1;
+    low.notes.iter_mut().for_each(|note| note.pitch -= 5);
+    score.tracks.push(low);
+    let midi = STANDARD.encode(midi::write(&score));
+    let infill = |track: usize| {
+        let body = json!({ "model": "melody", "seed": 8, "bars": [2, 3], "track": track, "input": { "midi": midi } });
+        midi::read(file(&made("infill", &body), ".mid")).expect("MIDI")
+    };
+    for (track, other) in [(0, 1), (1, 0)] {
+        let whole = infill(track + 1);
+        assert_ne!(whole.tracks[track].notes, score.tracks[track].notes);
+        assert_eq!(whole.tracks[other].notes, score.tracks[other].notes);
+    }
+}
+
+/// What is told of new bars is what is in the answer, told before the last bar is written.
+fn streams(verb: &str, body: &Value, bars: std::ops::Range<u32>) {
+    let mut ear = Ear::default();
+    let made = heard(verb, body, &mut ear).expect("plays");
+    let [numerator, denominator] = made.outcome.time_signature.expect("a metre");
+    let length = f64::from(numerator) * 4.0 / f64::from(denominator);
+    let inside =
+        |note: &&Note| (f64::from(bars.start) * length..f64::from(bars.end) * length).contains(&note.start);
+    for (variation, take) in made.outcome.takes.iter().enumerate() {
+        let told: Vec<_> = ear.bars.iter().filter(|(told, ..)| *told == variation).collect();
+        assert_eq!(told.iter().map(|(_, bar, _)| *bar).collect::<Vec<_>>(), bars.clone().collect::<Vec<_>>());
+        let notes: Vec<Note> = told.iter().flat_map(|(.., notes)| notes.clone()).collect();
+        let whole = take.notes.as_ref().expect("notes");
+        assert_eq!(notes, whole.iter().filter(inside).cloned().collect::<Vec<_>>(), "{verb} {variation}");
+    }
+    let (first, last) = (ear.when[0], ear.when[ear.when.len() - 1]);
+    assert!(bars.len() < 8 || first < last, "{verb}: all of {} bars were told at once", bars.len());
+}
+
+#[test]
+fn bars_are_told_while_later_ones_are_written_and_never_change() {
+    let midi = given().1;
+    let input = json!({ "midi": midi });
+    for seed in [1, 2] {
+        let body = json!({ "model": "melody", "seed": seed, "bars": 8, "variations": 2 });
+        streams("generate", &body, 0..8);
+        let body = json!({ "model": "melody", "seed": seed, "bars": 8, "time_signature": [7, 8],
+            "no_chords": true, "grid": "free" });
+        streams("generate", &body, 0..8);
+        let body = json!({ "model": "melody", "seed": seed, "bars": 8, "chords": "C Am | F | G7" });
+        streams("generate", &body, 0..8);
+        let mut body =
+            json!({ "model": "melody", "seed": seed, "bars": 8, "input": input, "progression": "I-IV" });
+        streams("continue", &body, 4..12);
+        body["only_new"] = json!(true);
+        streams("continue", &body, 0..8);
+        let body = json!({ "model": "melody", "seed": seed, "bars": 8, "input": input });
+        streams("continue", &body, 4..12);
+        let body = json!({ "model": "melody", "seed": seed, "input": input, "pitches": [60, 67] });
+        streams("infill", &body, 0..4);
+        let body = json!({ "seed": seed, "input": input, "chords_per_bar": 2 });
+        streams("harmonize", &body, 0..4);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! ([`partita_tokens::song`]), many sequences a pass ([`crate::stage`]).
 
 mod config;
+mod draft;
 mod error;
 mod read;
 mod request;
@@ -13,6 +14,7 @@ mod write;
 mod writer;
 
 pub use config::MelodyConfig;
+pub use draft::Draft;
 pub use error::Error;
 pub use read::{Heard, read};
 pub use request::{Given, Harmony, Request};

@@ -50,14 +50,21 @@ pub struct Progress {
 pub type Watch<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 
 /// A request, checked and cut.
-struct Task {
-    demands: Demands,
-    given: Piece,
-    open: Vec<Hidden>,
+pub(super) struct Task {
+    pub demands: Demands,
+    pub given: Piece,
+    pub open: Vec<Hidden>,
     /// Bars to be written or gone through, and whether holes are filled.
     bars: Range<u32>,
     fill: bool,
     chords: bool,
+}
+
+impl Task {
+    /// Bars that are written, in their order.
+    pub fn written(&self) -> Vec<u32> {
+        self.bars.clone().filter(|bar| !self.fill || self.open[*bar as usize].any()).collect()
+    }
 }
 
 impl Writer {
@@ -117,13 +124,14 @@ impl Writer {
                 sampler: sampler.clone(),
             })
             .collect();
-        let written: Vec<u32> =
-            task.bars.clone().filter(|bar| !task.fill || task.open[*bar as usize].any()).collect();
+        let written = task.written();
         let mut listener = Listener::new(watch, request.variations, written.len() as u32);
         let played = player.decode(&self.network(), &[], sequences, &mut listener)?;
         let context = [prompt, given].concat();
         let lead = |(variation, played): (usize, crate::stage::Played)| {
-            let piece = join(&task, &written, &played.ids);
+            let mut reader = Reader::new(task.given.cells_per_bar(), written.iter().copied());
+            played.ids.iter().for_each(|id| reader.read(*id));
+            let piece = join(&task, &written, reader);
             let chords = name_chords(&piece, request);
             let (nats, cost) = (played.nats, played.cost);
             let (kept, prompt) = (task.demands.locked.clone(), context.clone());
@@ -173,7 +181,7 @@ fn check(request: &Request) -> Result<(), Error> {
     })
 }
 
-fn task(request: &Request) -> Result<Task, Error> {
+pub(super) fn task(request: &Request) -> Result<Task, Error> {
     let bars = request.demands.bars;
     let chords = request.harmony != Harmony::None;
     let mut demands = request.demands.clone();
@@ -302,9 +310,7 @@ fn prompt(request: &Request, task: &Task, style: Option<u32>) -> Prompt {
 }
 
 /// What was given and what was written, as one piece.
-fn join(task: &Task, written: &[u32], ids: &[u32]) -> Piece {
-    let mut reader = Reader::new(task.given.cells_per_bar(), written.iter().copied());
-    ids.iter().for_each(|id| reader.read(*id));
+pub(super) fn join(task: &Task, written: &[u32], reader: Reader) -> Piece {
     let reader = reader.finish();
     let length = task.given.cells_per_bar();
     let mut piece = task.given.clone();
@@ -329,7 +335,7 @@ fn join(task: &Task, written: &[u32], ids: &[u32]) -> Piece {
 }
 
 /// The chords of a piece as symbols: as they were given where that is what was played, else named in the key.
-fn name_chords(piece: &Piece, request: &Request) -> Vec<(u32, Option<Chord>)> {
+pub(super) fn name_chords(piece: &Piece, request: &Request) -> Vec<(u32, Option<Chord>)> {
     let signature = i32::from(request.key.map_or(0, Key::signature));
     let name = |class: u8| NoteName::in_window(class, signature - 5);
     let given = &request.demands.chords;

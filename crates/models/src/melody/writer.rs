@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use super::{Error, MelodyConfig};
 use crate::stage::{self, Compute, Network};
 
-/// The network with its styles.
+/// The network with its styles; clones share its weights.
+#[derive(Clone)]
 pub struct Writer {
     pub config: MelodyConfig,
     pub(super) gpt: Arc<Gpt>,

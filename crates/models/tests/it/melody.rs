@@ -2,13 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use partita_models::melody::{Given, Harmony, Lead, Progress, Request, Writer};
+use partita_models::melody::{Draft, Given, Harmony, Lead, Progress, Request, Writer};
 use partita_models::stage::share;
 use partita_nn::Rng;
 use partita_score::Meter;
 use partita_score::demands::{Demands, StrongBeats, random_demands, violations};
 use partita_score::harmony::Key;
-use partita_tokens::song::{Hidden, Part, PieceNote};
+use partita_tokens::song::{Hidden, Part, Piece, PieceNote};
 
 use crate::compute;
 
@@ -111,6 +111,40 @@ fn what_is_around_a_region_is_kept_note_for_note() {
             filled.part(Part::Melody).iter().filter(|note| !before.contains(note)).all(|note| inside(&note))
         );
         assert_ne!(filled, piece);
+    }
+}
+
+#[test]
+fn what_a_draft_has_settled_is_in_the_finished_piece() {
+    let first = write(&Request::new(demands(4), 1)).remove(0).piece;
+    for seed in 0..6 {
+        for before in [false, true] {
+            let given = if before { Given::Before(first.clone()) } else { Given::Nothing };
+            let request = Request { given, ..Request::new(demands(10), seed) };
+            let lead = write(&request).remove(0);
+            let mut draft = Draft::new(&request).expect("it was written");
+            let mut most = 0;
+            for id in &lead.ids {
+                draft.read(*id);
+                let settled = draft.settled(true);
+                assert!(settled >= most && settled < 10);
+                most = settled;
+                let early = |piece: &Piece| {
+                    let end = settled * piece.cells_per_bar();
+                    let notes = piece.part(Part::Melody).iter().filter(|note| note.onset < end);
+                    // The end of a chord is where the next one begins.
+                    let chords: Vec<_> = piece.chords.iter().take_while(|(at, _)| *at < end).collect();
+                    let next = piece.chords.get(chords.len()).filter(|_| !chords.is_empty());
+                    (notes.copied().collect::<Vec<_>>(), format!("{chords:?} until {next:?}"))
+                };
+                assert_eq!(early(&draft.lead(0).piece), early(&lead.piece), "{settled} bars");
+            }
+            assert!(most >= 5, "{most} bars were settled before the last token");
+            assert_eq!(
+                Lead { nats: lead.nats, cost: lead.cost, prompt: lead.prompt.clone(), ..draft.lead(0) },
+                lead
+            );
+        }
     }
 }
 

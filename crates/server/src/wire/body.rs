@@ -333,6 +333,7 @@ mod tests {
         check::<Generate>("{\"\u{e4}\": 1}", 422, "#/%C3%A4", "\u{e4} is no known field; known are");
         check::<Generate>("{\"seed_notes\": [{\"pitch\": 300}]}", 422, "#/seed_notes/0/pitch", "0..=127");
         check::<Generate>("{\"seed_notes\": [{\"pitch\": 30}]}", 422, "#/seed_notes/0/start", "is missing");
+        check::<Generate>("{\"mix\": [{\"model\": \"mine\"}]}", 422, "#/mix/0/weight", "is missing");
         check::<Generate>("{\"output_format\": \"mp3\"}", 422, "#/output_format", "`midi`");
         check::<Generate>("[]", 422, "#", "must be an object");
         check::<Generate>(

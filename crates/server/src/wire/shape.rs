@@ -136,6 +136,7 @@ impl<'de> Visitor<'de> for Object<'_, '_> {
                 }
                 "requests" => Limit { items: look.most.requests, of: "requests", objects: true },
                 "seed_notes" | "notes" => Limit { items: look.most.notes, of: "notes", objects: true },
+                "mix" => Limit { items: look.most.items, of: "models", objects: true },
                 _ => Limit { items: look.most.items, of: "items", objects: false },
             };
             map.next_value_seed(List { look, limit })?;
@@ -225,6 +226,7 @@ mod tests {
             (r#"{"requests": [{"seed_notes": [{}, {}, {}, {}]}]}"#, Some("#/requests/0/seed_notes")),
             (r#"{"requests": [{}, []]}"#, Some("#/requests/1")),
             (r#"{"input": {"notes": [{}, [], {}]}}"#, Some("#/input/notes/1")),
+            (r#"{"mix": [{}, ["mine", 1]]}"#, Some("#/mix/1")),
             (r#"{"kit": [1, 2, 3, 4]}"#, None),
             (r#"{"kit": [1, 2, 3, 4, 5]}"#, Some("#/kit")),
             (r#"{"a/b": [1, 2, 3, 4, 5]}"#, Some("#/a~1b")),

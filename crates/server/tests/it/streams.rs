@@ -21,6 +21,21 @@ pub fn events(text: &str) -> Vec<(u64, String, Value)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_melody_arrives_bar_by_bar_while_it_is_written() {
+    let server = Server::start().await;
+    let body = json!({"model": "melody", "bars": 16, "seed": 3, "chords": "C | F | G7 | Am"});
+    let text = send(server.post("/api/v1/stream").json(&body)).await.text().await.expect("events");
+    let all = events(&text);
+    let told: Vec<&Value> =
+        all.iter().filter(|(_, name, _)| name == "notes").map(|(.., data)| data).collect();
+    let bars: Vec<u64> = told.iter().map(|data| data["bar"].as_u64().expect("a bar")).collect();
+    assert_eq!(bars, (0..16).collect::<Vec<_>>());
+    let notes = told.iter().flat_map(|data| data["notes"].as_array().expect("notes").clone());
+    let task = &all.last().expect("one").2;
+    assert_eq!(json!(notes.collect::<Vec<_>>()), task["result"]["notes"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn notes_arrive_bar_by_bar_and_a_stream_resumes() {
     let server = Server::start().await;
     let response = send(server.post("/api/v1/stream").json(&json!({"bars": 4, "seed": 3}))).await;

@@ -53,6 +53,8 @@ pub struct LeadGrammar {
     /// Bars to write, and which of them comes next.
     bars: Vec<u32>,
     next: usize,
+    /// Whether the last token began a bar.
+    fresh: bool,
     state: State,
     /// Tokens that are given and come first.
     given: VecDeque<u32>,
@@ -87,6 +89,7 @@ impl LeadGrammar {
         LeadGrammar {
             bars,
             next: 0,
+            fresh: true,
             state: State::Bar,
             given: VecDeque::new(),
             walk: Walk::start(&constraints.plan),
@@ -253,10 +256,11 @@ impl Grammar for LeadGrammar {
         if !mask.get(id as usize).copied().unwrap_or(false) {
             return Err(NotAllowed(id));
         }
+        let refused = |_| NotAllowed(id);
+        self.fresh = self.is_bar(id);
         if self.given.pop_front().is_some() {
             return Ok(());
         }
-        let refused = |_| NotAllowed(id);
         match Token::from_id(id).expect("inside the mask") {
             Token::Bar(_) => {
                 if self.state == State::Position {
@@ -294,12 +298,18 @@ impl Grammar for LeadGrammar {
         self.state == State::Done
     }
 
+    /// Chords that are given are told to the model; it chooses none of them.
+    fn is_given(&self) -> bool {
+        !self.given.is_empty()
+    }
+
     fn is_bar(&self, id: u32) -> bool {
         matches!(Token::from_id(id), Some(Token::Bar(_)))
     }
 
+    /// The token of a bar ends the one before it: what came before that token are whole bars.
     fn at_bar_line(&self) -> bool {
-        self.state == State::Bar
+        self.fresh
     }
 
     fn bars(&self) -> u32 {
@@ -308,5 +318,56 @@ impl Grammar for LeadGrammar {
 
     fn repeats(&self, id: u32) -> bool {
         matches!(Token::from_id(id), Some(Token::Pitch(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use partita_score::Meter;
+    use partita_score::demands::Demands;
+
+    use super::*;
+
+    fn grammar(chords: bool) -> LeadGrammar {
+        let class = |index| ChordClass::from_index(index).unwrap();
+        LeadGrammar::new(Constraints {
+            excerpt: Excerpt { bars: 0..4, total: 4, chords: true, parts: vec![Part::Melody] },
+            open: vec![Hidden { chords, parts: [true, false, false] }; 4],
+            fill: false,
+            given: Piece {
+                meter: Meter::COMMON,
+                bars: 4,
+                chords: vec![(0, class(1)), (72, class(30))],
+                ..Piece::default()
+            },
+            plan: Arc::new(Plan::new(&Demands::new(Meter::COMMON, 4, 100.0)).unwrap()),
+            chord_tones: None,
+            last_root: None,
+            chords_per_bar: 2,
+        })
+    }
+
+    #[test]
+    fn a_bar_line_is_where_a_bar_begins_and_only_given_chords_are_told() {
+        let mut state = 1u32;
+        for chords in [false, true] {
+            let mut grammar = grammar(chords);
+            assert!(grammar.at_bar_line());
+            let mut bars = 0;
+            while !grammar.is_done() {
+                let mut mask = [false; VOCAB as usize];
+                grammar.mask(&mut mask);
+                let allowed: Vec<u32> = (0..VOCAB).filter(|id| mask[*id as usize]).collect();
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let id = allowed[(state >> 8) as usize % allowed.len()];
+                let of_chord = matches!(Token::from_id(id), Some(Token::At(_) | Token::Chord(_)));
+                assert_eq!(grammar.is_given(), of_chord && !chords);
+                assert!(!grammar.is_given() || allowed.len() == 1);
+                grammar.advance(id).unwrap();
+                assert_eq!(grammar.at_bar_line(), grammar.is_bar(id));
+                bars += u32::from(grammar.is_bar(id));
+            }
+            assert_eq!(bars, 4);
+        }
     }
 }

@@ -105,6 +105,9 @@ pub(crate) fn infill(
     modelled(&mut request.modelled(), chosen);
     sampled(&mut request.sampled(), manner.as_ref(), check);
     obeys(&request.composed(), &chosen.name, &mut check.problems);
+    for (field, is_given) in [("track", request.track.is_some()), ("pitches", request.pitches.is_some())] {
+        check.problems.useless(field, is_given, format_args!("{} plays drums", chosen.name));
+    }
     delivered(&mut request.delivered(), manner.as_ref(), true, check);
     if let Some([first, last]) = request.bars.filter(|[first, last]| *first < 1 || first > last) {
         let allowed = "first and last bar counted from 1, first first";

@@ -1,14 +1,14 @@
 //! From a request to what the writer is asked: new bars, bars after given ones, or bars between them.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
-use partita_models::melody::{Given, Harmony, Heard, Request};
+use partita_models::melody::{Given, Harmony, Request};
 use partita_score::demands::Demands;
 use partita_score::harmony::{Chord, Key};
 use partita_score::{Meter, Score};
 use partita_tokens::song::{ChordClass, Hidden, PITCHES};
 
-use super::line::{heard, pitched};
+use super::line::{Tune, pitched};
 use super::obey::{self, Obeyed, Place, Words};
 use crate::request::groups::{Composed, Sampled};
 use crate::request::input::{self, Music};
@@ -20,13 +20,16 @@ const BEFORE: u32 = 16;
 const AFTER: u32 = 4;
 /// Bars that are written anew at once.
 const MOST_NEW: u32 = 32;
+const ALL: RangeInclusive<u8> = 0..=127;
 
 /// What the writer is asked, and where its answer belongs.
 pub(crate) struct Ask {
     pub request: Request,
     pub key: Option<Key>,
     /// The music that is given, with its melody.
-    pub music: Option<(Score, Heard)>,
+    pub music: Option<Tune>,
+    /// Of the notes of given bars that are written anew.
+    pub pitches: RangeInclusive<u8>,
     /// New bars of the piece that the writer sees.
     pub new: Range<u32>,
     /// The bar of the given music where that piece begins.
@@ -82,6 +85,11 @@ impl Ask {
         self.new.start + self.first..self.new.end + self.first
     }
 
+    /// Of given music what the new bars keep.
+    pub fn around(&self, music: &Tune) -> Tune {
+        music.around(self.bars(), &self.pitches)
+    }
+
     /// `None` after a problem.
     pub fn generate(request: &mut Generate, problems: &mut Problems) -> Option<Ask> {
         let meter = fields::meter(request.time_signature.unwrap_or([4, 4]))?;
@@ -96,8 +104,8 @@ impl Ask {
         let place = Place { meter, bars, given: 0, tempo, seed: fields.seed };
         let obeyed = obey::read(&fields.composed, None, &place, problems)?;
         let (key, request) = asked(obeyed, Given::Nothing, &fields);
-        let ask = Ask { request, key, music: None, new: 0..bars, first: 0, into: Into::Both };
-        checked(ask, &fields.composed, "bars", problems)
+        let ask = Ask { request, key, music: None, pitches: ALL, new: 0..bars, first: 0, into: Into::Both };
+        checked(ask, Words::of(&fields.composed), "bars", problems)
     }
 
     /// `None` after a problem.
@@ -108,8 +116,10 @@ impl Ask {
 
     /// `None` after a problem.
     pub fn infill(request: &mut Infill, music: &Music, problems: &mut Problems) -> Option<Ask> {
-        let score = pitched(music);
-        let heard = heard(&score, music.field).map_err(|fault| problems.merge(fault)).ok()?;
+        let track = request.track.map(|track| track.saturating_sub(1));
+        let tune = Tune::read(pitched(music), track, music.field);
+        let tune = tune.map_err(|fault| problems.merge(fault)).ok()?;
+        let heard = &tune.heard;
         let all = heard.piece.bars;
         let [first, last] = *request.bars.get_or_insert([1, all]);
         if first < 1 || first > last || last > all || last - first >= MOST_NEW {
@@ -120,10 +130,17 @@ impl Ask {
         let start = (first - 1).saturating_sub(BEFORE);
         let seen = last.saturating_add(AFTER).min(all) - start;
         let new = first - 1 - start..last - start;
+        let pitches = request.pitches.map_or(ALL, |[low, high]| low..=high);
         let fields = fields!(request);
         let (meter, tempo) = (heard.piece.meter, heard.tempo);
         let place = Place { meter, bars: new.end, given: new.start, tempo, seed: fields.seed };
-        let mut obeyed = obey::read(&fields.composed, Some(&heard), &place, problems)?;
+        let mut obeyed = obey::read(&fields.composed, Some(heard), &place, problems)?;
+        let range = &obeyed.demands.range;
+        if range.start().max(pitches.start()) > range.end().min(pitches.end()) {
+            let allowed = format!("some of the range, {}..={}", range.start(), range.end());
+            problems.add("pitches", &allowed, format_args!("[{}, {}]", pitches.start(), pitches.end()));
+            return None;
+        }
         let mut piece = heard.piece.window(start, seen);
         let length = piece.cells_per_bar();
         obeyed.demands.bars = seen;
@@ -141,18 +158,20 @@ impl Ask {
         piece.chords = chords.map(|(at, chord)| (*at, ChordClass::of(chord.as_ref()))).collect();
         let hidden = |bar| Hidden { chords: false, parts: [new.contains(&bar), false, false] };
         let open = (0..seen).map(hidden).collect();
-        let given = Given::Around { piece, open, pitches: 0..=127 };
+        let given = Given::Around { piece, open, pitches: pitches.clone() };
+        let words = Words::of(&fields.composed).within(pitches != ALL);
         let (key, request) = asked(obeyed, given, &fields);
-        let ask = Ask { request, key, music: Some((score, heard)), new, first: start, into: Into::Melody };
-        checked(ask, &fields.composed, music.field, problems)
+        let ask = Ask { request, key, music: Some(tune), pitches, new, first: start, into: Into::Melody };
+        checked(ask, words, music.field, problems)
     }
 
     /// `None` after a problem.
     pub fn harmonize(request: &mut Harmonize, music: &Music, problems: &mut Problems) -> Option<Ask> {
-        let score = pitched(music);
-        let heard = heard(&score, music.field).map_err(|fault| problems.merge(fault)).ok()?;
+        let tune = Tune::read(pitched(music), None, music.field);
+        let tune = tune.map_err(|fault| problems.merge(fault)).ok()?;
+        let heard = &tune.heard;
         let found = problems.count();
-        let key = obey::key(request.key.as_deref(), Some(&heard), problems);
+        let key = obey::key(request.key.as_deref(), Some(heard), problems);
         let bars = heard.piece.bars;
         if bars > Demands::MOST_BARS {
             problems.add(music.field, &format!("at most {} bars", Demands::MOST_BARS), bars);
@@ -170,7 +189,7 @@ impl Ask {
             style: request.style.clone().filter(|style| style != super::check::ANY),
             chord_tones: key.map(Key::pitch_classes),
             chords_per_bar,
-            given: Given::Around { piece: heard.piece.clone(), open, pitches: 0..=127 },
+            given: Given::Around { piece: heard.piece.clone(), open, pitches: ALL },
             sampling: drawn,
             variations,
             ..Request::new(demands, request.seed.unwrap_or(0))
@@ -179,8 +198,8 @@ impl Ask {
             obey::tell(&error, Words::default(), music.field, problems);
             return None;
         }
-        let music = Some((score, heard));
-        Some(Ask { request: asked, key, music, new: 0..bars, first: 0, into: Into::Chords })
+        let (music, pitches) = (Some(tune), ALL);
+        Some(Ask { request: asked, key, music, pitches, new: 0..bars, first: 0, into: Into::Chords })
     }
 }
 
@@ -193,18 +212,20 @@ fn after(
     fields: &Fields,
     problems: &mut Problems,
 ) -> Option<Ask> {
-    let heard = heard(&score, field).map_err(|fault| problems.merge(fault)).ok()?;
+    let tune = Tune::read(score, None, field).map_err(|fault| problems.merge(fault)).ok()?;
+    let heard = &tune.heard;
     let given = heard.piece.bars.min(BEFORE);
     let first = heard.piece.bars - given;
     let (meter, tempo) = (heard.piece.meter, heard.tempo);
     let place = Place { meter, bars: given + bars, given, tempo, seed: fields.seed };
-    let obeyed = obey::read(&fields.composed, Some(&heard), &place, problems)?;
-    let chords = chords || !score.chords.is_empty() || obeyed.harmony == Harmony::Given;
+    let obeyed = obey::read(&fields.composed, Some(heard), &place, problems)?;
+    let chords = chords || !tune.score.chords.is_empty() || obeyed.harmony == Harmony::Given;
     let into = if chords { Into::Both } else { Into::Melody };
     let piece = heard.piece.window(first, given);
     let (key, request) = asked(obeyed, Given::Before(piece), fields);
-    let ask = Ask { request, key, music: Some((score, heard)), new: given..given + bars, first, into };
-    checked(ask, &fields.composed, field, problems)
+    let (music, new) = (Some(tune), given..given + bars);
+    let ask = Ask { request, key, music, pitches: ALL, new, first, into };
+    checked(ask, Words::of(&fields.composed), field, problems)
 }
 
 type Chords = Vec<(u32, Option<Chord>)>;
@@ -256,11 +277,11 @@ fn asked(obeyed: Obeyed, given: Given, fields: &Fields) -> (Option<Key>, Request
 }
 
 /// Whether it can be written at all. `music`: the field that given notes are in.
-fn checked(ask: Ask, fields: &Composed, music: &str, problems: &mut Problems) -> Option<Ask> {
+fn checked(ask: Ask, fields: Words, music: &str, problems: &mut Problems) -> Option<Ask> {
     match ask.request.check() {
         Ok(()) => Some(ask),
         Err(error) => {
-            obey::tell(&error, Words::of(fields), music, problems);
+            obey::tell(&error, fields, music, problems);
             None
         }
     }

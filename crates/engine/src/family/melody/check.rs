@@ -10,7 +10,7 @@ use crate::family::check::{Check, Chosen, drawn, modelled};
 use crate::family::limits::Size;
 use crate::request::fields::{self, Offer};
 use crate::request::groups::{Delivered, Sampled};
-use crate::request::input::{self, Music};
+use crate::request::input::{self, MOST_TRACKS, Music};
 use crate::request::problems::text;
 use crate::request::{Continue, FileFormat, Generate, Harmonize, Infill, OutputFormat};
 
@@ -106,6 +106,11 @@ pub(crate) fn infill(
     modelled(&mut request.modelled(), chosen);
     style(&mut request.style, chosen, kind, check);
     sampled(&mut request.sampled(), &chosen.name, check);
+    check.problems.whole("track", 1..=MOST_TRACKS, request.track);
+    if let Some([low, high]) = request.pitches.filter(|[low, high]| low > high || *high > 127) {
+        let allowed = "lowest and highest in 0..=127, lowest first";
+        check.problems.add("pitches", allowed, format_args!("[{low}, {high}]"));
+    }
     obey::fill_in(&mut request.composed(), true);
     delivered(&mut request.delivered(), check);
     let Some(music) = music.filter(|_| check.problems.count() == found) else { return };
@@ -164,12 +169,12 @@ impl Drawing<'_> {
 pub(crate) fn continued(ask: &Ask, only_new: bool) -> Size {
     let bars = ask.new.end - ask.new.start;
     let seconds = |bars: u32| f64::from(bars) * ask.meter().beats_per_bar() * 60.0 / ask.tempo();
-    let Some((score, heard)) = ask.music.as_ref().filter(|_| !only_new) else {
+    let Some(tune) = ask.music.as_ref().filter(|_| !only_new) else {
         return Size { seconds: seconds(bars), bars, notes: 0 };
     };
-    let size = Size::of(score);
+    let size = Size::of(&tune.score);
     // A melody may end before the piece does.
-    Size { seconds: size.seconds + seconds(bars), bars: size.bars.max(heard.piece.bars + bars), ..size }
+    Size { seconds: size.seconds + seconds(bars), bars: size.bars.max(tune.heard.piece.bars + bars), ..size }
 }
 
 /// Adds the files of a request to what the task makes.

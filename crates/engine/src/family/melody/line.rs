@@ -3,31 +3,64 @@
 //! It is the track that is called so, or the highest; of notes that sound together the highest counts, moved to the
 //! nearest twelfth of a quarter note. The music itself keeps its own times.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use partita_models::melody::{Error, Heard, Lead, read};
 use partita_score::harmony::{CHORDS_TRACK, chords_track};
-use partita_score::{ChordChange, Score, Tick, Track, edit};
+use partita_score::{ChordChange, Note, Score, Tick, Track, edit};
 use partita_tokens::song::{CELLS, Part, PieceNote};
 
 use crate::request::input::Music;
 use crate::request::problems::Problems;
 use crate::{Code, Fault};
 
-/// Reads a melody. `field`: where in the request the music stands.
-///
-/// # Errors
-/// `InvalidMidi` with a pointer: no notes, a metre that changes or that the writer does not know, too many bars.
-pub(crate) fn heard(score: &Score, field: &str) -> Result<Heard, Fault> {
-    read(score, None).map_err(|error| {
-        let detail = match error {
-            Error::Range { allowed, got, .. } => format!("must be {allowed}, got {got}"),
-            other => other.to_string(),
-        };
-        let mut problems = Problems::default();
-        problems.say(Code::InvalidMidi, field, detail, None);
-        problems.finish().expect_err("it holds a problem")
-    })
+/// Given music, and the melody in it.
+#[derive(Clone)]
+pub(crate) struct Tune {
+    pub score: Score,
+    pub heard: Heard,
+    /// Of new notes.
+    velocity: u8,
+}
+
+impl Tune {
+    /// Reads the melody of a track, or of that which is most like one. `field`: where in the request the music stands.
+    ///
+    /// # Errors
+    /// With a pointer: `InvalidRequest` for a track without notes; `InvalidMidi` for no notes at all, a metre that
+    /// changes or that the writer does not know, too many bars.
+    pub fn read(score: Score, track: Option<usize>, field: &str) -> Result<Tune, Fault> {
+        let heard = read(&score, track).map_err(|error| {
+            let mut problems = Problems::default();
+            match error {
+                Error::Range { field: "track", allowed, got } => problems.add("track", &allowed, got),
+                Error::Range { allowed, got, .. } => {
+                    problems.say(Code::InvalidMidi, field, format!("must be {allowed}, got {got}"), None);
+                }
+                other => problems.say(Code::InvalidMidi, field, other, None),
+            }
+            problems.finish().expect_err("it holds a problem")
+        })?;
+        let velocity = heard.velocity(&score);
+        Ok(Tune { score, heard, velocity })
+    }
+
+    /// Without the notes of the melody in `bars` that have pitches in `pitches`, and about what else begins in them.
+    pub fn around(&self, bars: Range<u32>, pitches: &RangeInclusive<u8>) -> Tune {
+        let replaced = self.heard.inside(bars.clone(), pitches);
+        let mut score = self.heard.splice(&self.score, &replaced, &[], self.velocity);
+        let ppq = u64::from(score.ppq.get());
+        let tick =
+            |bar: u32| u64::from(bar) * u64::from(self.heard.piece.cells_per_bar()) * ppq / u64::from(CELLS);
+        // A quarter note more on both sides: what lies off the grid is told where it is played.
+        let (start, end) = (tick(bars.start).saturating_sub(ppq), tick(bars.end) + ppq);
+        for track in &mut score.tracks {
+            track.notes.retain(|note| (start..end).contains(&u64::from(note.onset.0)));
+        }
+        let mut heard = Heard { sources: Vec::new(), ..self.heard.clone() };
+        heard.piece.parts[Part::Melody.index()].clear();
+        Tune { score, heard, velocity: self.velocity }
+    }
 }
 
 /// The range of a melody, an octave and a half at least: what new notes lie in when nothing is said.
@@ -38,14 +71,23 @@ pub(crate) fn usual_range(heard: &Heard) -> [u8; 2] {
     [low.saturating_sub(missing / 2).max(21), (high + missing.div_ceil(2)).min(108)]
 }
 
-/// The score in which a melody was heard, with its bars `bars` as `new` has them, which holds just those. `chords`: also
-/// with its chords.
-pub(crate) fn with(score: &Score, heard: &Heard, new: &Lead, bars: Range<u32>, chords: bool) -> Score {
+/// Given music with its bars `bars` as `new` has them, which holds just those; melody notes outside `pitches` stay as
+/// they are. `chords`: also with its chords.
+pub(crate) fn with(
+    tune: &Tune,
+    new: &Lead,
+    bars: Range<u32>,
+    pitches: &RangeInclusive<u8>,
+    chords: bool,
+) -> Score {
+    let Tune { score, heard, velocity } = tune;
     let start = bars.start * heard.piece.cells_per_bar();
     let moved = |note: &PieceNote| PieceNote { onset: note.onset + start, end: note.end + start, ..*note };
-    let notes: Vec<PieceNote> = new.piece.part(Part::Melody).iter().map(moved).collect();
-    let replaced = heard.inside(bars.clone(), &(0..=127));
-    let mut score = heard.splice(score, &replaced, &notes, heard.velocity(score));
+    // Kept notes are in the score already, at their own times.
+    let fresh = |note: &&PieceNote| new.kept.iter().all(|kept| kept.onset.0 != note.onset);
+    let notes: Vec<PieceNote> = new.piece.part(Part::Melody).iter().filter(fresh).map(moved).collect();
+    let replaced = heard.inside(bars.clone(), pitches);
+    let mut score = heard.splice(score, &replaced, &notes, *velocity);
     let ppq = score.ppq;
     let tick = |cell: u32| Tick((u64::from(cell) * u64::from(ppq.get()) / u64::from(CELLS)) as u32);
     let end = tick(bars.end * heard.piece.cells_per_bar());
@@ -98,7 +140,12 @@ pub(crate) fn cut(lead: &Lead, bars: Range<u32>) -> Lead {
     Lead {
         piece: lead.piece.window(bars.start, bars.end - bars.start),
         chords: sounding.into_iter().chain(later.map(|(at, chord)| (at - start, chord.clone()))).collect(),
-        kept: vec![],
+        kept: lead
+            .kept
+            .iter()
+            .filter(|note| (start..end).contains(&note.onset.0))
+            .map(|note| Note { onset: Tick(note.onset.0 - start), end: Tick(note.end.0 - start), ..*note })
+            .collect(),
         ..lead.clone()
     }
 }

@@ -4,9 +4,11 @@ mod ask;
 pub(crate) mod check;
 pub(crate) mod kind;
 mod line;
+pub(crate) mod mix;
 mod model;
 mod obey;
 pub(crate) mod play;
+mod stream;
 mod tap;
 
 pub use model::Model;

@@ -13,6 +13,8 @@ use crate::family::model::{Description, broken, compute};
 /// A writer's weights and the decoder its requests share.
 pub struct Model {
     writer: Arc<Writer>,
+    /// Writers that decide with it.
+    others: usize,
     /// `None` only while it is dropped: the thread ends with the last handle.
     player: Option<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -34,12 +36,27 @@ impl Model {
             None => Writer::bundled(precision),
             Some((config, weights)) => Writer::load(name, &config, &weights, precision),
         };
-        let writer = Arc::new(loaded.map_err(|error| broken(name, error))?);
+        let writer = loaded.map_err(|error| broken(name, error))?;
+        Model::start(name, writer, 0, description)
+    }
+
+    /// This writer and others, which decide together, on a decoder of their own. Their networks are not copied.
+    ///
+    /// # Errors
+    /// `ModelBroken` for other styles; `Internal` when there is no thread to be had.
+    pub(crate) fn mixed(&self, others: &[(Writer, f32)]) -> Result<Model, Fault> {
+        let mixed = Writer::clone(&self.writer).mixed(1.0, others).map_err(|error| broken("mix", error))?;
+        Model::start("mix", mixed, others.len(), self.description.clone())
+    }
+
+    /// Starts the loop that requests share.
+    fn start(name: &str, writer: Writer, others: usize, description: Description) -> Result<Model, Fault> {
+        let writer = Arc::new(writer);
         let (player, steps) = share(writer.network(), compute()?);
         let thread = Builder::new().name(format!("partita-{name}")).spawn(move || steps.run());
         let thread =
             thread.map_err(|error| Fault::internal(format!("no thread for {name}: {}", error.kind())))?;
-        Ok(Model { writer, player: Some(player), thread: Some(thread), description })
+        Ok(Model { writer, others, player: Some(player), thread: Some(thread), description })
     }
 
     pub(crate) fn memory_bytes(&self) -> u64 {
@@ -52,6 +69,10 @@ impl Model {
 
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
+    }
+
+    pub(crate) fn others(&self) -> usize {
+        self.others
     }
 
     pub(crate) fn player(&self) -> &Shared {

@@ -231,6 +231,8 @@ fn pitch(word: &str) -> Option<u8> {
 /// Under which names a request said what it demands.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Words {
+    range: bool,
+    pitches: bool,
     scale: bool,
     progression: bool,
     mood: bool,
@@ -239,10 +241,18 @@ pub(crate) struct Words {
 impl Words {
     pub fn of(fields: &Composed) -> Words {
         Words {
+            range: fields.range.is_some(),
+            pitches: false,
             scale: fields.scale.is_some(),
             progression: fields.progression.is_some(),
             mood: fields.mood.is_some(),
         }
+    }
+
+    /// Whether only some pitches are written anew.
+    #[must_use]
+    pub fn within(self, pitches: bool) -> Words {
+        Words { pitches, ..self }
     }
 }
 
@@ -268,6 +278,7 @@ fn contradicts(contradiction: &Contradiction, fields: Words, music: &str, proble
             Demand::Meter => "time_signature",
             Demand::Bars | Demand::Open => "bars",
             Demand::Scale if !fields.scale => "key",
+            Demand::Range if fields.pitches && !fields.range => "pitches",
             Demand::Forbidden => "forbid",
             Demand::Required => "require",
             Demand::Density => "notes_per_bar",

@@ -3,24 +3,25 @@
 use std::time::Instant;
 
 use partita_models::melody::{Error, Lead};
+use partita_score::Score;
 use partita_score::harmony::symbol;
-use partita_score::{Meter, Score};
 use partita_tokens::song::CELLS;
 
 use super::Model;
 use super::ask::{Ask, Into};
 use super::check;
-use super::line::{cut, harmonized, with};
+use super::line::{Tune, cut, harmonized, with};
 use super::obey::{self, Words};
+use super::stream::Stream;
 use super::tap::Tap;
 use crate::family::check::Check;
-use crate::family::deliver::{Frame, PLAYED, Piece, Wanted, deliver, file_name, notes_of};
+use crate::family::deliver::{Frame, PLAYED, Piece, Wanted, deliver, file_name};
 use crate::family::limits::{Size, Tally};
 use crate::family::{Made, Report, compute};
 use crate::request::input::Music;
 use crate::request::problems::Problems;
 use crate::request::{Continue, Generate, Harmonize, Infill, OutputFormat};
-use crate::{ChordAt, Code, Config, Fault, Note};
+use crate::{ChordAt, Code, Config, Fault};
 
 /// What the files of a request are called when it has no style.
 const NAME: &str = "melody";
@@ -99,7 +100,7 @@ pub(crate) fn infill(
         &ask,
         false,
         style.as_deref(),
-        Words::of(&request.composed()),
+        Words::of(&request.composed()).within(request.pitches.is_some()),
         music.field,
         &wanted,
         report,
@@ -155,12 +156,11 @@ fn written(
 ) -> Result<Made, Fault> {
     let clock = Instant::now();
     let sampling = ask.request.sampling.clone();
-    let tap = Tap::new(model.player(), report, sampling, ask.new.end - ask.new.start);
+    let tap = Tap::new(model.player(), report, sampling, Stream::new(ask, only_new)?);
     let leads = model.writer().write(&tap, &ask.request, &mut |_| std::ops::ControlFlow::Continue(()));
     let updated = tap.updated();
     let leads = leads.map_err(|error| fault(&error, fields, music))?;
     let generate_ms = clock.elapsed().as_secs_f64() * 1000.0;
-    let new = if only_new { 0..ask.new.end - ask.new.start } else { ask.bars() };
     let mut takes: Vec<Piece> = Vec::with_capacity(leads.len());
     let mut tokens = 0;
     for lead in leads {
@@ -171,14 +171,13 @@ fn written(
         } else {
             vec![]
         };
-        let take = Piece { extra: seen, ..take(ask, only_new, lead) };
-        tell(&take.score, ask.meter(), new.clone(), takes.len(), report);
-        takes.push(take);
+        takes.push(Piece { extra: seen, ..take(ask, only_new, lead) });
     }
     let bars = if only_new {
-        new.end
+        ask.new.end - ask.new.start
     } else {
-        ask.music.as_ref().map_or(new.end, |(_, heard)| heard.piece.bars.max(new.end))
+        let end = ask.bars().end;
+        ask.music.as_ref().map_or(end, |tune| tune.heard.piece.bars.max(end))
     };
     let seconds = match takes.first().filter(|_| ask.music.is_some() && !only_new) {
         Some(take) => take.score.duration().0,
@@ -218,16 +217,22 @@ fn attention(model: &Model, lead: &Lead) -> Result<Vec<Extra>, Fault> {
     ])
 }
 
+/// What was asked for, out of what was written. `music`: that of `ask`, as far as it is wanted.
+pub(super) fn score(ask: &Ask, music: Option<&Tune>, only_new: bool, lead: &Lead) -> Score {
+    let new = || cut(lead, ask.new.clone());
+    match music {
+        _ if only_new => new().score(ask.key, ask.tempo()),
+        None => lead.score(ask.key, ask.tempo()),
+        Some(tune) if ask.into == Into::Chords => harmonized(&tune.score, lead),
+        Some(tune) => with(tune, &new(), ask.bars(), &ask.pitches, ask.into == Into::Both),
+    }
+}
+
 fn take(ask: &Ask, only_new: bool, lead: Lead) -> Piece {
-    let new = cut(&lead, ask.new.clone());
-    let (score, told, from) = match &ask.music {
-        _ if only_new => (new.score(ask.key, ask.tempo()), &new, 0),
-        None => (lead.score(ask.key, ask.tempo()), &lead, 0),
-        Some((score, _)) if ask.into == Into::Chords => (harmonized(score, &lead), &lead, 0),
-        Some((score, heard)) => {
-            (with(score, heard, &new, ask.bars(), ask.into == Into::Both), &lead, ask.first)
-        }
-    };
+    let score = score(ask, ask.music.as_ref(), only_new, &lead);
+    let new = only_new.then(|| cut(&lead, ask.new.clone()));
+    let from = if ask.music.is_some() && !only_new { ask.first } else { 0 };
+    let told = new.as_ref().unwrap_or(&lead);
     let start = f64::from(from) * ask.meter().beats_per_bar();
     let chords = told.chords.iter().map(|(cell, chord)| ChordAt {
         start: start + f64::from(*cell) / f64::from(CELLS),
@@ -242,17 +247,6 @@ fn take(ask: &Ask, only_new: bool, lead: Lead) -> Piece {
         prompt: Some(lead.prompt),
         ids: Some(lead.ids),
         ..Piece::default()
-    }
-}
-
-/// Tells the new bars of a take.
-fn tell(score: &Score, meter: Meter, bars: std::ops::Range<u32>, variation: usize, report: &mut dyn Report) {
-    let length = meter.beats_per_bar();
-    let notes = notes_of(score);
-    for bar in bars {
-        let from = f64::from(bar) * length;
-        let inside = |note: &&Note| note.start >= from && note.start < from + length;
-        report.notes(None, variation, bar, from, notes.iter().filter(inside).cloned().collect());
     }
 }
 

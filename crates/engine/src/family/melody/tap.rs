@@ -1,11 +1,11 @@
-//! Between a writer and its task: progress goes out, changes of the sampling come in, token by token.
+//! Between a writer and its task: progress and bars go out, changes of the sampling come in, token by token.
 
 use std::sync::{Mutex, PoisonError};
 
 use partita_models::stage::{Compute, Error, Hear, Network, Played, Player, Sequence};
 use partita_nn::Sampler;
-use partita_tokens::song::Token;
 
+use super::stream::Stream;
 use crate::family::deliver::PLAYED;
 use crate::family::{Change, Report};
 
@@ -18,8 +18,7 @@ pub(crate) struct Tap<'a, 'b> {
 struct State<'b> {
     report: &'b mut dyn Report,
     sampling: partita_nn::Sampling,
-    /// Bars that each variation will have begun in the end.
-    bars: u64,
+    stream: Stream<'b>,
     updated: bool,
 }
 
@@ -28,9 +27,9 @@ impl<'a, 'b> Tap<'a, 'b> {
         player: &'a dyn Player,
         report: &'b mut dyn Report,
         sampling: partita_nn::Sampling,
-        bars: u32,
+        stream: Stream<'b>,
     ) -> Tap<'a, 'b> {
-        let state = State { report, sampling, bars: u64::from(bars), updated: false };
+        let state = State { report, sampling, stream, updated: false };
         Tap { player, state: Mutex::new(state) }
     }
 
@@ -49,8 +48,8 @@ impl Player for Tap<'_, '_> {
         listener: &mut dyn Hear,
     ) -> Result<Vec<Played>, Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let begun = vec![0; sequences.len()];
-        let mut ear = Ear { inner: listener, state: &mut state, begun };
+        let ended = vec![false; sequences.len()];
+        let mut ear = Ear { inner: listener, state: &mut state, ended };
         self.player.decode(network, added, sequences, &mut ear)
     }
 
@@ -62,25 +61,31 @@ impl Player for Tap<'_, '_> {
 struct Ear<'a, 'b> {
     inner: &'a mut dyn Hear,
     state: &'a mut State<'b>,
-    /// Bars by variation.
-    begun: Vec<u64>,
+    /// By variation.
+    ended: Vec<bool>,
 }
 
 impl Hear for Ear<'_, '_> {
     fn hear(&mut self, index: usize, id: u32) {
-        self.begun[index] += u64::from(matches!(Token::from_id(id), Some(Token::Bar(_))));
+        let State { report, stream, .. } = &mut *self.state;
+        stream.hear(index, id, *report);
         self.inner.hear(index, id);
     }
 
     fn end(&mut self, index: usize) {
-        self.begun[index] = self.state.bars;
+        self.ended[index] = true;
+        let State { report, stream, .. } = &mut *self.state;
+        stream.end(index, *report);
         self.inner.end(index);
     }
 
     fn report(&mut self) -> Result<(), Error> {
         self.inner.report()?;
-        let all = self.state.bars * self.begun.len() as u64;
-        let done = self.begun.iter().sum::<u64>().min(all);
+        let stream = &self.state.stream;
+        let each = stream.bars();
+        let begun = |(index, ended)| if ended { each } else { stream.begun(index).min(each) };
+        let done = self.ended.iter().copied().enumerate().map(begun).map(u64::from).sum::<u64>();
+        let all = u64::from(each) * self.ended.len() as u64;
         let fraction = PLAYED * done as f64 / all.max(1) as f64;
         let flow = self.state.report.progress("generate", fraction, done, all);
         if flow.is_break() { Err(Error::Cancelled) } else { Ok(()) }
