@@ -14,6 +14,7 @@ mod encode;
 mod eval;
 mod eval_chorales;
 mod eval_melody;
+mod eval_metrics;
 mod eval_vae;
 mod generate;
 mod groove_transfer;

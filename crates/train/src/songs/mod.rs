@@ -10,6 +10,7 @@ mod examples;
 mod key;
 mod piece;
 mod source;
+mod takes;
 
 pub use accompaniment::{BandSampler, bass_line};
 pub use band_source::BandSource;
@@ -17,3 +18,4 @@ pub use collection::{Error, STYLES, Song, Songs};
 pub use evaluate::{Copies, Likelihood, copies, likelihood};
 pub use examples::{Sampler, covering};
 pub use source::LeadSource;
+pub use takes::{Takes, takes};
