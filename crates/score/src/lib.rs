@@ -10,6 +10,7 @@ pub mod edit;
 mod error;
 mod groove;
 pub mod harmony;
+pub mod metrics;
 pub mod midi;
 pub mod notation;
 pub mod pattern;

@@ -4,14 +4,16 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use partita_models::harmony::demands::MAX_STEPS;
 use partita_models::harmony::{Cell, Complete, Harmonizer, VOICES};
 use partita_nn::{Precision, Sampling};
 use partita_train::Split;
 use partita_train::chorales::{self, Chorale, Chorales};
+use partita_train::evaluate::evenly;
 use partita_train::rolls;
 use serde_json::json;
 
-use super::train_decoder as train;
+use super::{eval_metrics, train_decoder as train};
 use crate::error::{Error, Result};
 use crate::session::{Clock, Session};
 use crate::{cancel, model};
@@ -24,7 +26,8 @@ pub struct Harmony {
     /// f32, int8 or q4
     #[arg(long, default_value = "f32", value_parser = super::bench::precision)]
     precision: Precision,
-    /// Chorales to write when looking for copies of the training data, 0 for none
+    /// Chorales to write when looking for copies of the training data, and to measure beside those of the test split; 0
+    /// for none
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(0..=64))]
     takes: u16,
 }
@@ -68,11 +71,17 @@ pub fn chorales(options: &Harmony, session: &Session) -> Result<()> {
         rows.push(json!({ "model": row, "ngrams": floor }));
     }
     clock.lap("likelihood");
-    let mut found = json!(null);
+    let (mut found, mut metrics) = (json!(null), json!(null));
     if options.takes > 0 {
         session.remark("looking for copies of the training split");
-        let (free, harmonized) = written(&data, &harmonizer, &compute, options.takes.into())?;
+        let takes = usize::from(options.takes);
+        let (free, harmonized) = written(session, &data, &harmonizer, &compute, takes)?;
         let test: Vec<Chorale> = data.split(Split::Test).to_vec();
+        clock.lap("takes");
+        let plain = Complete::new(0);
+        let scores = |set: &[Chorale]| set.iter().map(|steps| plain.score(steps)).collect::<Vec<_>>();
+        let comparison = eval_metrics::compare(session, &scores(&test), &scores(&free));
+        clock.lap("metrics");
         let rows = [
             ("written freely", free),
             ("to sopranos of the test split", harmonized),
@@ -95,6 +104,8 @@ pub fn chorales(options: &Harmony, session: &Session) -> Result<()> {
         found = json!(
             rows.iter().map(|(name, copies)| json!({ "of": name, "copies": copies })).collect::<Vec<_>>()
         );
+        text += &eval_metrics::table(&comparison);
+        metrics = json!(comparison);
         clock.lap("copies");
     }
     let object = json!({
@@ -102,42 +113,50 @@ pub fn chorales(options: &Harmony, session: &Session) -> Result<()> {
         "precision": options.precision.name(),
         "table_c": rows,
         "copies": found,
+        "metrics": metrics,
         "model": harmonizer.config,
         "timing_ms": clock.to_json(),
     });
     session.answer(&object, &text, false)
 }
 
-/// Chorales written from nothing, and under sopranos of the test split; at temperature 1, without demands.
+/// Chorales written from nothing, as long as chorales that lie evenly in the test split, and under sopranos of it; at
+/// temperature 1, without demands.
 fn written(
+    session: &Session,
     data: &Chorales,
     harmonizer: &Harmonizer,
     compute: &partita_models::harmony::Compute,
     takes: usize,
 ) -> Result<(Vec<Chorale>, Vec<Chorale>)> {
     let sampling = Sampling::default();
-    let free = Complete { sampling: sampling.clone(), variations: takes, ..Complete::new(256) };
-    let given = |chorale: &Chorale, seed: usize| {
-        let soprano = chorale.iter().map(|step| [Some(step[0]), None, None, None] as [Option<Cell>; VOICES]);
-        Complete {
-            cells: soprano.collect(),
-            sampling: sampling.clone(),
-            seed: seed as u64,
-            ..Complete::new(0)
-        }
-    };
-    let mut requests = vec![free];
-    let test = data.split(Split::Test).iter().filter(|chorale| chorale.len() <= 650);
-    requests.extend(test.take(takes).enumerate().map(|(seed, chorale)| given(chorale, seed)));
-    for request in &mut requests {
+    let request = |cells: Vec<[Option<Cell>; VOICES]>, seed: usize| {
+        let mut request =
+            Complete { cells, sampling: sampling.clone(), seed: seed as u64, ..Complete::new(0) };
         // Of the training chorales some voices cross; all are within these.
         request.demands.crossing = true;
-    }
-    let answers = harmonizer.complete_all(compute, &requests, &mut |_| cancel::flow())?;
-    let mut answers =
-        answers.into_iter().map(|takes| takes.into_iter().map(|take| take.steps).collect::<Vec<_>>());
-    let free = answers.next().unwrap_or_default();
-    Ok((free, answers.flatten().collect()))
+        request
+    };
+    let test: Vec<&Chorale> =
+        data.split(Split::Test).iter().filter(|chorale| (1..=MAX_STEPS).contains(&chorale.len())).collect();
+    let mut requests: Vec<Complete> = evenly(&test, takes)
+        .enumerate()
+        .map(|(seed, chorale)| request(vec![[None; VOICES]; chorale.len()], seed))
+        .collect();
+    let free = requests.len();
+    requests.extend(test.iter().take(takes).enumerate().map(|(seed, chorale)| {
+        let soprano = chorale.iter().map(|step| [Some(step[0]), None, None, None]);
+        request(soprano.collect(), seed)
+    }));
+    let bar = eval_metrics::writing(session, 0);
+    let answers = harmonizer.complete_all(compute, &requests, &mut |progress| {
+        bar.set_length(progress.of as u64);
+        bar.set_position(progress.cells as u64);
+        cancel::flow()
+    });
+    bar.finish_and_clear();
+    let mut answers = answers?.into_iter().flatten().map(|take| take.steps);
+    Ok((answers.by_ref().take(free).collect(), answers.collect()))
 }
 
 pub fn rolls(options: &Rolls, session: &Session) -> Result<()> {

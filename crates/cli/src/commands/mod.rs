@@ -17,6 +17,7 @@ mod eval;
 mod eval_accompaniment;
 mod eval_chorales;
 mod eval_melody;
+mod eval_metrics;
 mod eval_vae;
 mod generate;
 mod groove_transfer;

@@ -7,7 +7,7 @@ use partita_score::Score;
 use partita_tokens::chorale::demands::Choices;
 use partita_tokens::chorale::{Cell, FEATURES_EACH, Given, LOWEST, Step, Tracker, VOCAB, VOICES};
 
-use super::{Complete, Error, Harmonizer, score};
+use super::{Complete, Error, Harmonizer};
 use crate::stage::Compute;
 
 /// An answer to a request.
@@ -201,7 +201,7 @@ fn best(request: &Complete, candidates: &[&Sequence]) -> Harmony {
     let best = best.expect("at least one candidate");
     let steps = best.tracker.steps().to_vec();
     Harmony {
-        score: score::score(request, &steps),
+        score: request.score(&steps),
         steps,
         nats: best.nats,
         cost: best.cost,

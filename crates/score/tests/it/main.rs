@@ -7,6 +7,7 @@ mod edge_cases;
 mod harmony;
 mod hostile;
 mod magenta;
+mod metrics;
 mod notation;
 mod round_trip;
 

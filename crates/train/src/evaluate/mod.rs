@@ -84,3 +84,22 @@ fn model_nats(drummer: &Drummer, compute: &Compute, examples: &[Example]) -> Res
     }
     Ok(total)
 }
+
+/// `count` of `all` that lie evenly among them, all of them if they are fewer.
+pub fn evenly<T>(all: &[T], count: usize) -> impl Iterator<Item = &T> {
+    let count = count.min(all.len());
+    (0..count).map(move |index| &all[index * all.len() / count])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_of_many_come_from_everywhere_and_all_of_few_once() {
+        let some = |count| evenly(&[0, 1, 2, 3, 4, 5, 6], count).copied().collect::<Vec<_>>();
+        assert_eq!((some(0), some(2), some(3)), (vec![], vec![0, 3], vec![0, 2, 4]));
+        assert_eq!(some(9), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(evenly::<u8>(&[], 3).count(), 0);
+    }
+}

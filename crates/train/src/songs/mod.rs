@@ -11,6 +11,7 @@ mod examples;
 mod key;
 mod piece;
 mod source;
+mod takes;
 
 pub use accompaniment::{BandSampler, bass_line};
 pub use band_evaluate::{BandLikelihood, band_likelihood};
@@ -19,3 +20,4 @@ pub use collection::{Error, STYLES, Song, Songs};
 pub use evaluate::{Copies, Likelihood, copies, likelihood};
 pub use examples::{Sampler, covering};
 pub use source::LeadSource;
+pub use takes::{Takes, takes};
