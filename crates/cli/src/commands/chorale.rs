@@ -200,16 +200,26 @@ impl Options {
         }
         let mut request = Complete::new(steps);
         for (v, voice) in sung.voices.iter().enumerate() {
-            let Some((_, notes)) = voice else { continue };
-            request.give(v, notes, ppq)?;
+            let Some((track, kept)) = voice else { continue };
+            request.give(v, kept, ppq)?;
             let asked = self.rewrite_voices.is_empty() || self.rewrite_voices.contains(&v);
-            for (t, cells) in request.cells.iter_mut().enumerate() {
+            // What is left out leaves no hole behind, also where it rang on after the bars.
+            let step = |tick: Tick| (u64::from(tick.0) * 4).div_ceil(u64::from(ppq.get())) as usize;
+            let left_out = |t: usize| {
+                let notes = sung.score.tracks[*track].notes.iter();
+                notes
+                    .filter(|note| !kept.contains(note))
+                    .any(|note| (step(note.onset)..step(note.end)).contains(&t))
+            };
+            for (t, cells) in
+                request.cells.iter_mut().enumerate().filter(|(_, cells)| cells[v] == Some(Cell::Rest))
+            {
                 let open = match &self.rewrite_bars {
                     Some(range) => asked && range.bars.contains(&((t / length) as u32)),
                     None => self.rewrite_voices.contains(&v),
                 };
                 // A kept note may ring on into what is open.
-                if open && cells[v] == Some(Cell::Rest) {
+                if open || left_out(t) {
                     cells[v] = None;
                 }
             }
