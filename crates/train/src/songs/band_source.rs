@@ -81,10 +81,10 @@ impl Settings {
     /// The settings the shipped arranger was trained with.
     pub fn band() -> Settings {
         Settings {
-            steps: 1500,
+            steps: 1200,
             batch_tokens: 4096,
             warmup: 100,
-            averaging: 0.99,
+            averaging: 0.995,
             ..Settings::new(Shape::band())
         }
     }

@@ -86,10 +86,10 @@ impl Settings {
     /// The settings the shipped writer of lead sheets was trained with.
     pub fn lead() -> Settings {
         Settings {
-            steps: 1500,
+            steps: 2500,
             batch_tokens: 4096,
             warmup: 100,
-            averaging: 0.99,
+            averaging: 0.995,
             ..Settings::new(Shape::lead())
         }
     }
