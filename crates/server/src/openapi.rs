@@ -200,7 +200,7 @@ fn components(components: &mut Value) {
 /// Pairs have two items, which the types say and their schemas do not.
 fn pairs(schemas: &mut Value) {
     for schema in schemas.as_object_mut().into_iter().flatten().map(|(_, schema)| schema) {
-        for name in ["time_signature", "velocity", "bars", "tempo", "range", "notes_per_bar"] {
+        for name in ["time_signature", "velocity", "bars", "tempo", "range", "notes_per_bar", "pitches"] {
             let Some(field) = schema.get_mut("properties").and_then(|fields| fields.get_mut(name)) else {
                 continue;
             };
