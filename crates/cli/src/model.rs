@@ -57,15 +57,6 @@ pub fn writer_at(folder: &Path) -> Result<Writer> {
     Ok(Writer::load(&folder.display().to_string(), &config, &weights, PRECISION)?)
 }
 
-/// The writer of basses and pianos in `folder`.
-///
-/// # Errors
-/// As [`drummer`].
-pub fn arranger_at(folder: &Path) -> Result<Arranger> {
-    let (config, weights) = read(folder)?;
-    Ok(Arranger::load(&folder.display().to_string(), &config, &weights, PRECISION)?)
-}
-
 /// The writer of lead sheets of a command that plays an arranger too: `--model` may name either.
 ///
 /// # Errors
@@ -75,17 +66,18 @@ pub fn writer_beside(session: &Session) -> Result<Writer> {
     writer(&Session { model: session.model.clone().filter(|folder| !is_arranger(folder)), ..session.clone() })
 }
 
-/// The writer of basses and pianos that `session` asks for; none where it asks for no weights or for those of a writer
-/// of lead sheets: there are none inside the program.
+/// The writer of basses and pianos that `session` asks for; the one inside the program where it asks for none, or for
+/// the weights of a writer of lead sheets.
 ///
 /// # Errors
 /// As [`drummer`].
-pub fn arranger(session: &Session) -> Result<Option<Arranger>> {
+pub fn arranger(session: &Session) -> Result<Arranger> {
     match &session.model {
         Some(folder) if family(folder).as_deref() != Some(MelodyConfig::FAMILY) => {
-            Ok(Some(arranger_at(folder)?))
+            let (config, weights) = read(folder)?;
+            Ok(Arranger::load(&folder.display().to_string(), &config, &weights, PRECISION)?)
         }
-        _ => Ok(None),
+        _ => Ok(Arranger::bundled(PRECISION)?),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use partita_models::arrange::{Arranger, BassRule, CompRule, Made, Make};
+use partita_models::arrange::{BassRule, CompRule, Made, Make};
 use partita_models::song::stems;
 use partita_score::Score;
 use partita_score::picture::{Drawing, piano_rolls};
@@ -81,22 +81,6 @@ pub fn name<R: Copy>(make: Make<R>, rule: impl Fn(R) -> &'static str) -> &'stati
         Make::Model => "model",
         Make::Rule(it) => rule(it),
     }
-}
-
-/// # Errors
-/// A part that the model is to play where no weights are given.
-pub fn need_arranger<R: Copy + PartialEq>(
-    field: &str,
-    make: Option<Make<R>>,
-    arranger: Option<&Arranger>,
-) -> Result<()> {
-    if make == Some(Make::Model) && arranger.is_none() {
-        let message = format!(
-            "{field} must be a rule where --model names no weights of an accompaniment, got \"model\""
-        );
-        return Err(Error::usage(field, message));
-    }
-    Ok(())
 }
 
 /// Who made a part, in words.

@@ -44,13 +44,14 @@ pub struct Options {
     /// input if left out
     #[arg(long, value_name = "KEY|any")]
     key: Option<String>,
-    /// Who plays the bass: `model` for the weights of an accompaniment that --model names, a rule (see `generate song
-    /// --bass x`), `keep` for the track `bass` there is, or `none`; the model where there is one, else roots-and-fifths
-    #[arg(long, value_parser = parts::who_plays_bass, value_name = "RULE|model|keep|none")]
-    bass: Option<Who<BassRule>>,
-    /// Who plays the piano, as the bass; of rules, held
-    #[arg(long, value_parser = parts::who_plays_piano, value_name = "RULE|model|keep|none")]
-    piano: Option<Who<CompRule>>,
+    /// Who plays the bass: `model`, a rule (roots, roots-and-fifths, octaves, eighths, walking, syncopated or tresillo),
+    /// `keep` for the track `bass` there is, or `none`
+    #[arg(long, default_value = "model", value_parser = parts::who_plays_bass, value_name = "RULE|model|keep|none")]
+    bass: Who<BassRule>,
+    /// Who plays the piano: `model`, a rule (held, beats, off-beats, stabs, charleston, arpeggio or bossa), `keep` or
+    /// `none`
+    #[arg(long, default_value = "model", value_parser = parts::who_plays_piano, value_name = "RULE|model|keep|none")]
+    piano: Who<CompRule>,
     /// Lowest and highest note of the bass, as in 28-55 or E1-G3
     #[arg(long, value_name = "LOW-HIGH", value_parser = bass_range, allow_hyphen_values = true)]
     bass_range: Option<Pitches>,
@@ -100,7 +101,7 @@ fn register(text: &str) -> Result<u8, Invalid> {
     })
 }
 
-/// Who plays what, with all that was left out filled in.
+/// Who plays what; the model if it does.
 struct Players {
     arranger: Option<Arranger>,
     bass: Who<BassRule>,
@@ -138,8 +139,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let key = obey::key(options.key.as_deref(), heard.key)?;
     let sheets = sheets(options, session, &compute, &input, &heard, (key, seed))?;
     let asked = requests(options, &players, &input, &heard, &sheets, (key, seed, &bars))?;
-    let by_model = asked.iter().any(|it| it.bass == Make::Model || it.piano == Make::Model);
-    let arranger = players.arranger.as_ref().filter(|_| by_model);
+    let arranger = players.arranger.as_ref();
     let made = match arranger {
         Some(arranger) => progress::lead(session, |watch| arranger.arrange_all(&compute, &asked, watch)),
         None => asked.iter().map(arrange_by_rule).collect(),
@@ -179,15 +179,9 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
 }
 
 /// # Errors
-/// Weights that are none of an accompaniment, a part for the model where there is none, nothing to do.
+/// Weights that are none of an accompaniment, nothing to do.
 fn players(options: &Options, session: &Session) -> Result<Players> {
-    let arranger = model::arranger(session)?;
-    let usual = arranger.is_some();
-    let bass = if usual { Make::Model } else { Make::Rule(BassRule::RootsAndFifths) };
-    let piano = if usual { Make::Model } else { Make::Rule(CompRule::Held) };
-    let (bass, piano) = (options.bass.unwrap_or(Who::Make(bass)), options.piano.unwrap_or(Who::Make(piano)));
-    parts::need_arranger("bass", bass.make(), arranger.as_ref())?;
-    parts::need_arranger("piano", piano.make(), arranger.as_ref())?;
+    let (bass, piano) = (options.bass, options.piano);
     if bass == Who::Make(Make::Keep) && piano == Who::Make(Make::Keep) {
         return Err(Error::usage(
             "piano",
@@ -200,6 +194,8 @@ fn players(options: &Options, session: &Session) -> Result<Players> {
             return Err(Error::usage(field, message));
         }
     }
+    let by_model = bass == Who::Make(Make::Model) || piano == Who::Make(Make::Model);
+    let arranger = if by_model { Some(model::arranger(session)?) } else { None };
     Ok(Players { arranger, bass, piano })
 }
 

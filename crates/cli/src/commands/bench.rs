@@ -326,19 +326,20 @@ fn check_sizes(layers: usize, width: usize, heads: usize) -> Result<()> {
     Ok(())
 }
 
-/// Of ten sets seven are for lead sheets, two for chorales, one for drums.
+/// Of ten sets six are for lead sheets, two for chorales, one for accompaniments, one for drums.
 fn obey(sets: usize, seed: u64, session: &Session) -> Result<()> {
     let compute = model::compute()?;
     let bundled = Session { model: None, ..session.clone() };
     let (writer, drummer) = (model::writer(session)?, model::drummer(&bundled)?);
-    let harmonizer = model::choir(&bundled, model::PRECISION)?;
+    let (harmonizer, arranger) = (model::choir(&bundled, model::PRECISION)?, model::arranger(&bundled)?);
     crate::cancel::listen();
     let bar =
         crate::progress::bar(session, sets as u64, "{bar:30} {pos} of {len} sets of demands, {eta} to go");
-    let (chorales, drums) = (sets / 5, sets / 10);
+    let (chorales, bands, drums) = (sets / 5, sets / 10, sets / 10);
     let tallies = [
-        ("melody", obedience::melodies(&writer, &compute, sets - chorales - drums, seed, &bar)?),
+        ("melody", obedience::melodies(&writer, &compute, sets - chorales - bands - drums, seed, &bar)?),
         ("chorales", obedience::chorales(&harmonizer, &compute, chorales, seed, &bar)?),
+        ("accompaniment", obedience::accompaniments(&arranger, &compute, bands, seed, &bar)?),
         ("drums", obedience::drums(&drummer, &compute, drums, seed, &bar)?),
     ];
     bar.finish_and_clear();

@@ -3,10 +3,9 @@
 use std::fmt::Write;
 
 use partita_kernels::{Path, bandwidth};
-use partita_models::drums::Drummer;
 use serde_json::json;
 
-use super::models;
+use super::models::bundled::{self, Opened};
 use crate::error::Result;
 use crate::model;
 use crate::report::round;
@@ -21,11 +20,7 @@ pub fn run(session: &Session) -> Result<()> {
     let supported: Vec<&str> =
         Path::ALL.into_iter().filter(|path| path.is_supported()).map(Path::name).collect();
     let gigabytes = round(bandwidth(threads, MEGABYTES)? / 1e9, 1);
-    let mut models =
-        vec![("drums".to_owned(), "bundled", Drummer::bundled(model::PRECISION).map_err(Into::into))];
-    if let Some(folder) = &session.model {
-        models.push((folder.display().to_string(), "folder", model::load(folder, model::PRECISION)));
-    }
+    let models = bundled::all(session);
     let version = env!("CARGO_PKG_VERSION");
     let (os, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -39,12 +34,12 @@ pub fn run(session: &Session) -> Result<()> {
     line("kernels", format!("{kernels} (this CPU has {})", supported.join(", ")));
     line("threads", format!("{threads} of {cores} cores"));
     line("memory", format!("{gigabytes} GB/s"));
-    for (name, place, loaded) in &models {
-        let state = match loaded {
-            Ok(drummer) => format!("ok, sha256 {}", &drummer.config.sha256),
+    for opened in &models {
+        let state = match &opened.config {
+            Ok(config) => format!("ok, sha256 {}", config["sha256"].as_str().unwrap_or_default()),
             Err(error) => format!("damaged: {}", error.message),
         };
-        line("weights", format!("{name} ({place}): {state}"));
+        line("weights", format!("{} ({}): {state}", opened.name, opened.place));
     }
     let object = json!({
         "version": version,
@@ -55,9 +50,9 @@ pub fn run(session: &Session) -> Result<()> {
         "threads": threads,
         "cores": cores,
         "bandwidth_gb_per_s": gigabytes,
-        "models": models.iter().map(|(name, place, loaded)| models::object(name, place, loaded)).collect::<Vec<_>>(),
+        "models": models.iter().map(Opened::object).collect::<Vec<_>>(),
     });
-    if let Some((.., Err(error))) = models.into_iter().find(|(.., loaded)| loaded.is_err()) {
+    if let Some(error) = models.into_iter().find_map(|opened| opened.config.err()) {
         if !session.json {
             crate::output::write_stdout(text.as_bytes())?;
         }

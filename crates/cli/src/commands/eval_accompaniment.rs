@@ -23,7 +23,7 @@ pub struct Options {
 pub fn run(options: &Options, session: &Session) -> Result<()> {
     let mut clock = Clock::start();
     let compute = model::compute()?;
-    let arranger = model::arranger_at(train::folder(session, train::Music::Accompaniment)?)?;
+    let arranger = model::arranger(session)?;
     let songs = train::songs(&options.data)?;
     clock.lap("load");
     let mut text =

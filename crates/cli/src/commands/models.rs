@@ -1,6 +1,7 @@
 //! `models`: which weights there are, bringing more, whether they are whole, and which of them a server holds in
 //! memory.
 
+pub mod bundled;
 mod check;
 pub mod place;
 mod pull;
@@ -10,15 +11,14 @@ use std::fmt::Write;
 
 use clap::{Args, Subcommand};
 use partita_engine::store::Store;
-use partita_models::drums::Drummer;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::error::Result;
-use crate::model;
 use crate::report::tame;
 use crate::session::Session;
+use bundled::Opened;
 use place::Place;
 
 #[derive(Subcommand, Debug)]
@@ -70,16 +70,6 @@ pub struct Named {
     client: Client,
 }
 
-/// Name and place of every drummer within reach.
-fn all(session: &Session) -> Vec<(String, &'static str, Result<Drummer>)> {
-    let bundled = Drummer::bundled(model::PRECISION).map_err(Into::into);
-    let mut models = vec![("drums".to_owned(), "bundled", bundled)];
-    if let Some(folder) = &session.model {
-        models.push((folder.display().to_string(), "folder", model::load(folder, model::PRECISION)));
-    }
-    models
-}
-
 pub fn run(command: &Command, session: &Session) -> Result<()> {
     match command {
         Command::List(options) if options.available => stored::available(&options.place.store()?, session),
@@ -119,25 +109,9 @@ fn line(model: &Value) -> String {
 
 /// The weights this program can reach without a server.
 fn list(store: &Store, session: &Session) -> Result<()> {
-    let mut objects = Vec::new();
-    let mut text = String::new();
-    for (name, place, loaded) in &all(session) {
-        match loaded {
-            Ok(drummer) => {
-                let config = &drummer.config;
-                let (layers, width, styles) = (config.layers, config.width, config.styles.len());
-                let _ = writeln!(
-                    text,
-                    "{name}  {place}, {layers} layers x {width}, context {}, {styles} styles",
-                    config.context
-                );
-            }
-            Err(error) => {
-                let _ = writeln!(text, "{name}  {place}, damaged: {}", error.message);
-            }
-        }
-        objects.push(object(name, place, loaded));
-    }
+    let opened = bundled::all(session);
+    let mut objects: Vec<Value> = opened.iter().map(Opened::object).collect();
+    let text: String = opened.iter().map(Opened::line).collect();
     let (lines, stored) = stored::all(store)?;
     objects.extend(stored);
     session.answer(&json!({ "models": objects }), &(text + &lines), false)
@@ -149,10 +123,11 @@ fn verify(options: &Verify, session: &Session) -> Result<()> {
     let mut objects = Vec::new();
     let mut text = String::new();
     if options.names.is_empty() {
-        for (name, place, loaded) in all(session) {
-            objects.push(object(&name, place, &loaded));
-            let drummer = loaded?;
-            let _ = writeln!(text, "{name}  ok, sha256 {}", drummer.config.sha256);
+        for opened in bundled::all(session) {
+            objects.push(opened.object());
+            let config = opened.config?;
+            let checksum = config["sha256"].as_str().map_or_else(String::new, |it| format!(", sha256 {it}"));
+            let _ = writeln!(text, "{}  ok{checksum}", opened.name);
         }
     }
     let names = match options.names.as_slice() {
@@ -165,18 +140,4 @@ fn verify(options: &Verify, session: &Session) -> Result<()> {
         objects.push(object);
     }
     session.answer(&json!({ "models": objects }), &text, false)
-}
-
-/// One model as an object.
-pub fn object(name: &str, place: &str, loaded: &Result<Drummer>) -> Value {
-    match loaded {
-        Ok(drummer) => {
-            let mut object = serde_json::to_value(&drummer.config).unwrap_or_else(|_| json!({}));
-            object["name"] = json!(name);
-            object["place"] = json!(place);
-            object["ok"] = json!(true);
-            object
-        }
-        Err(error) => json!({ "name": name, "place": place, "ok": false, "message": error.message }),
-    }
 }

@@ -71,9 +71,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let compute = model::compute()?;
     let writer = model::writer_beside(session)?;
     let asks_model = options.bass == Some(Make::Model) || options.comping == Some(Make::Model);
-    let arranger = if asks_model { model::arranger(session)? } else { None };
-    parts::need_arranger("bass", options.bass, arranger.as_ref())?;
-    parts::need_arranger("comping", options.comping, arranger.as_ref())?;
+    let arranger = if asks_model { Some(model::arranger(session)?) } else { None };
     let drummer = model::drummer(&Session { model: None, ..session.clone() })?;
     let style = model::style(&drummer, &options.style)?;
     clock.lap("load");

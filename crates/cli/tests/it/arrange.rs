@@ -101,7 +101,7 @@ fn check_roots(score: &Score, bars: std::ops::Range<u32>) {
 fn rules_add_a_piano_and_a_bass_in_range_and_are_told_as_rules() {
     let place = Place::new();
     let before = lead(&place, true);
-    let line = "arrange lead.mid --key C --bass-range 30-50 --piano-range C3-79";
+    let line = "arrange lead.mid --key C --piano held --bass-range 30-50 --piano-range C3-79";
     let told = place.ok(&format!("{line} --bass walking -n 2 --json -o a.mid")).json();
     for name in ["a-1.mid", "a-2.mid"] {
         let score = place.score(name);
@@ -121,7 +121,7 @@ fn rules_add_a_piano_and_a_bass_in_range_and_are_told_as_rules() {
     assert_eq!(told["takes"][1]["made"], made);
     assert_eq!(told["models"], json!([]));
     assert!(place.makes_again(&told, "a-2.mid"));
-    let text = place.ok(&format!("{line} --seed 3 --stems wavs -o b.mid")).stdout();
+    let text = place.ok(&format!("{line} --bass roots-and-fifths --seed 3 --stems wavs -o b.mid")).stdout();
     assert!(text.contains("\nbass    rule roots-and-fifths\npiano   rule held\n"), "{text}");
     for name in ["tune", "piano", "bass"] {
         assert!(place.read(&format!("wavs/{name}.wav")).starts_with(b"RIFF"));
@@ -158,6 +158,19 @@ fn a_model_plays_where_one_is_named_and_leaves_other_bars_note_for_note() {
     }
     check_roots(&second, 2..4);
     assert!(place.makes_again(&told, "b.mid"));
+}
+
+#[test]
+fn the_model_inside_the_program_plays_if_nothing_else_is_asked_for() {
+    let place = Place::new();
+    let before = lead(&place, true);
+    let told = place.ok("arrange lead.mid --key C --seed 6 --json -o a.mid").json();
+    assert_eq!(told["takes"][0]["made"], json!({ "chords": "given", "bass": "model", "piano": "model" }));
+    let score = place.score("a.mid");
+    assert_eq!(score.tracks[0], before.tracks[0]);
+    check_roots(&score, 0..8);
+    assert!(!track(&score, "piano").notes.is_empty());
+    assert!(place.makes_again(&told, "a.mid"));
 }
 
 #[test]
@@ -216,14 +229,13 @@ fn what_cannot_be_arranged_is_refused_with_the_field() {
     lead(&place, true);
     arranger(&place);
     for (line, field, message) in [
-        ("--bass model", "bass", "bass must be a rule where --model names no weights"),
         ("--piano loud", "piano", "piano must be model, keep, none or one of held, beats"),
         ("--bass keep --piano keep", "piano", "nothing to do"),
         ("--bass-range 50-40", "bass-range", "bass-range must be low-high"),
         ("--piano-range 10-60", "piano-range", "piano-range must be within 21-108, got 10-60"),
-        ("--bass-range 37-38 --key C", "bass-range", "bar 1 must begin C on its bass"),
+        ("--bass roots --bass-range 37-38 --key C", "bass-range", "bar 1 must begin C on its bass"),
         ("--bars 8-9", "bars", "bars must be in 1-8, got 8-9"),
-        ("--density 0.5", "density", "density must be left out where no model plays the piano"),
+        ("--piano held --density 0.5", "density", "density must be left out where no model plays the piano"),
         ("--model arranger --register 120", "register", "register must be a pitch in 21..=108"),
         ("--key H", "key", "H"),
         ("--track 2", "track", "track must be"),
@@ -250,7 +262,7 @@ fn a_song_has_its_bass_and_chords_by_the_model_if_asked() {
     assert_eq!(told["takes"][0]["made"]["bass"], "model");
     assert_eq!(told["takes"][0]["made"]["chords"], "rule held");
     assert!(place.makes_again(&told, "s.mid"));
-    let ran = place.run(&format!("{line} -o t.mid"));
-    assert_eq!(ran.code(), 2);
-    assert!(ran.stderr().contains("bass must be a rule where --model names no weights"), "{}", ran.stderr());
+    let told = place.ok(&format!("{line} --comping model --json -o t.mid")).json();
+    assert_eq!(told["takes"][0]["made"]["chords"], "model");
+    assert!(place.makes_again(&told, "t.mid"));
 }

@@ -49,8 +49,12 @@ fn styles_are_listed_and_shown() {
 #[test]
 fn models_and_doctor_find_the_weights() {
     let place = Place::new();
-    assert_eq!(place.ok("models verify --json").json()["models"][0]["ok"], true);
-    assert!(place.ok("models list").stdout().contains("drums"));
+    let verified = place.ok("models verify --json").json();
+    assert!(verified["models"].as_array().expect("models").iter().all(|model| model["ok"] == true));
+    let listed = place.ok("models list").stdout();
+    for name in ["drums", "melody", "chorale", "arrange", "melody-2bar", "groove-tap"] {
+        assert!(listed.contains(&format!("{name}  bundled, ")), "{name}: {listed}");
+    }
     let json = place.ok("doctor --json").json();
     assert!(json["bandwidth_gb_per_s"].as_f64().is_some_and(|rate| rate > 0.1));
     assert!(

@@ -34,7 +34,7 @@ fn noisy(bit: u8) -> (Value, Vec<u8>) {
 }
 
 fn write(folder: &Path, (config, weights): &(Value, Vec<u8>)) {
-    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::create_dir_all(folder).expect("a folder");
     std::fs::write(folder.join("model.safetensors"), weights).expect("written");
     std::fs::write(folder.join("model.json"), config.to_string()).expect("written");
 }

@@ -16,6 +16,19 @@ pub struct Arranger {
 }
 
 impl Arranger {
+    /// The accompaniments that ship inside the program.
+    ///
+    /// # Errors
+    /// None for intact builds.
+    pub fn bundled(precision: Precision) -> Result<Arranger, Error> {
+        Arranger::load(
+            "arrange",
+            include_bytes!("../../../../weights/arrange/model.json"),
+            include_bytes!("../../../../weights/arrange/model.safetensors"),
+            precision,
+        )
+    }
+
     /// Loads `model.json` and `model.safetensors`; `name` appears in errors.
     ///
     /// # Errors

@@ -200,11 +200,5 @@ fn best(request: &Complete, candidates: &[&Sequence]) -> Harmony {
         candidates.iter().copied().reduce(|best, other| if other.nats < best.nats { other } else { best });
     let best = best.expect("at least one candidate");
     let steps = best.tracker.steps().to_vec();
-    Harmony {
-        score: request.score(&steps),
-        steps,
-        nats: best.nats,
-        cost: best.cost,
-        written: best.written,
-    }
+    Harmony { score: request.score(&steps), steps, nats: best.nats, cost: best.cost, written: best.written }
 }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
+use partita_models::arrange::{self, Arranger};
 use partita_models::drums::{ALL_LANES, Common, Drummer, Generate, Sampling};
 use partita_models::harmony::demands::{Choices, Demand};
 use partita_models::harmony::{self, Complete, Harmonizer, random_request};
@@ -194,6 +195,44 @@ pub fn chorales(
     }
     tally.ms = started.elapsed().as_secs_f64() * 1000.0;
     Ok(tally)
+}
+
+/// Accompaniments under random rules, by the network and by rule.
+///
+/// # Errors
+/// What an arranger says that is no refusal.
+pub fn accompaniments(
+    arranger: &Arranger,
+    compute: &Compute,
+    count: usize,
+    seed: u64,
+    bar: &ProgressBar,
+) -> Result<Tally> {
+    let (shared, work) = share(arranger.network(), compute.clone());
+    thread::scope(|scope| {
+        scope.spawn(|| work.run());
+        let shared = shared;
+        all(count, bar, |index, tally| {
+            let request = arrange::random_request(&mut Rng::new(seed, index as u64), index as u64);
+            let made = arranger.arrange(&shared, &request, &mut |_| crate::cancel::flow());
+            let mut tally = tally.lock().expect("no thread has panicked");
+            match made {
+                Err(arrange::Error::NoAnchor { .. }) => tally.refused += 1,
+                Err(error) => return Err(error.into()),
+                Ok(takes) => {
+                    for take in takes {
+                        tally.written += 1;
+                        tally.tokens += take.ids.len();
+                        tally.cost += take.cost;
+                        for what in arrange::violations(&request, &take) {
+                            tally.breach("parts", format!("set {index}: {what}"));
+                        }
+                    }
+                }
+            }
+            Ok(())
+        })
+    })
 }
 
 /// Drum patterns in random kits, metres, lengths and velocities.
