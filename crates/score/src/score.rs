@@ -109,6 +109,12 @@ impl Score {
         self.tracks.iter().flat_map(|track| &track.notes).map(|note| note.end).max().unwrap_or_default()
     }
 
+    /// `usual` if nobody plays on it, else the first free channel but the drums'; the last where there is none.
+    pub fn free_channel(&self, usual: u8) -> u8 {
+        let free = |channel: &u8| *channel != 9 && self.tracks.iter().all(|track| track.channel != *channel);
+        std::iter::once(usual).chain(0..16).find(free).unwrap_or(15)
+    }
+
     /// The chord in force at a tick; of several changes on one tick the last counts.
     pub fn chord_at(&self, at: Tick) -> Option<&Chord> {
         let after = self.chords.partition_point(|change| change.at <= at);
@@ -134,6 +140,16 @@ mod tests {
         let score = Score { chords, ..Score::default() };
         let seen = [0, 9, 10, 19, 20, 999].map(|at| score.chord_at(Tick(at)).cloned());
         assert_eq!(seen, [None, None, Some(chord.clone()), Some(chord), None, None]);
+    }
+
+    #[test]
+    fn a_free_channel_is_nobodys_and_not_the_drums() {
+        let on = |channels: std::ops::Range<u8>| Score {
+            tracks: channels.map(|channel| Track { channel, ..Track::default() }).collect(),
+            ..Score::default()
+        };
+        assert_eq!((on(0..2).free_channel(5), on(0..2).free_channel(1)), (5, 2));
+        assert_eq!((on(0..9).free_channel(0), on(0..16).free_channel(0)), (10, 15));
     }
 
     #[test]

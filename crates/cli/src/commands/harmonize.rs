@@ -4,7 +4,7 @@ use clap::Args;
 use partita_models::melody::{Given, Heard, Request, read};
 use partita_score::Score;
 use partita_score::demands::Demands;
-use partita_score::harmony::{CHORDS_TRACK, Key, chords_track};
+use partita_score::harmony::Key;
 use partita_score::picture::piano_roll;
 use partita_tokens::song::Hidden;
 
@@ -64,24 +64,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let leads = progress::lead(session, |watch| writer.write(&compute, &request, watch))?;
     clock.lap("generate");
     // The file as it was, with the new chords in place of those it had.
-    let scores: Vec<Score> = leads
-        .iter()
-        .map(|lead| {
-            let mut score = input.score.clone();
-            score.chords = lead.changes(score.ppq);
-            let end = score.end();
-            let own = score.tracks.iter().position(|track| track.name == CHORDS_TRACK);
-            let used =
-                |channel: &u8| *channel != 9 && score.tracks.iter().all(|track| track.channel != *channel);
-            let channel = own.map(|at| score.tracks[at].channel).or_else(|| (0..16).find(used)).unwrap_or(1);
-            let track = chords_track(&score.chords, end, channel);
-            match own {
-                Some(at) => score.tracks[at] = track,
-                None => score.tracks.push(track),
-            }
-            score
-        })
-        .collect();
+    let scores: Vec<Score> = leads.iter().map(|lead| lead.harmonize(&input.score)).collect();
     for (index, score) in scores.iter().enumerate() {
         delivery.write(index, score, || piano_roll(score), None)?;
     }

@@ -77,7 +77,7 @@ pub fn splice(
         let new: Vec<Note> = new.filter(|note| inside(note.onset)).collect();
         let Some(index) = track_of(&score, heard, part) else {
             if !new.is_empty() {
-                let channel = free_channel(&score, made.channel);
+                let channel = score.free_channel(made.channel);
                 score.tracks.push(Track { notes: new, channel, ..made });
             }
             continue;
@@ -139,12 +139,6 @@ fn cell(tick: Tick, ppq: Ppq) -> u32 {
 /// A tick of [`Ppq::DEFAULT`] in other ticks.
 fn retimed(tick: Tick, ppq: Ppq) -> Tick {
     Tick((u64::from(tick.0) * u64::from(ppq.get()) / u64::from(Ppq::DEFAULT.get())) as u32)
-}
-
-/// `usual` if nobody plays on it, else the first free channel but the drums'; the last where there is none.
-fn free_channel(score: &Score, usual: u8) -> u8 {
-    let free = |channel: &u8| *channel != 9 && score.tracks.iter().all(|track| track.channel != *channel);
-    std::iter::once(usual).chain(0..16).find(free).unwrap_or(15)
 }
 
 #[cfg(test)]

@@ -73,8 +73,7 @@ impl Harmony {
                     *own
                 }
                 None => {
-                    let used = |channel: &u8| score.tracks.iter().any(|track| track.channel == *channel);
-                    let channel = (0..16).find(|channel| *channel != 9 && !used(channel)).unwrap_or(v as u8);
+                    let channel = score.free_channel(v as u8);
                     let name = NAMES[v].into();
                     score.tracks.push(Track { name, channel, program: PROGRAM, ..Track::default() });
                     score.tracks.len() - 1

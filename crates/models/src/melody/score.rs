@@ -1,7 +1,7 @@
 //! Lead sheets as scores: a track `melody` and a track `chords`.
 
 use partita_score::demands::strong_cells;
-use partita_score::harmony::{Key, chords_track};
+use partita_score::harmony::{CHORDS_TRACK, Key, chords_track};
 use partita_score::{ChordChange, MeterMap, Note, Ppq, Score, TempoMap, Tick, Track};
 use partita_tokens::song::{CELLS, Part, PieceNote};
 
@@ -35,6 +35,21 @@ impl Lead {
         let tick = |cell: u32| Tick(cell * u32::from(ppq.get()) / CELLS);
         let change = |(cell, chord): &(u32, _)| ChordChange { at: tick(*cell), chord: Option::clone(chord) };
         self.chords.iter().map(change).collect()
+    }
+
+    /// `score` with these chords in place of those it had: its track `chords` and its symbols.
+    pub fn harmonize(&self, score: &Score) -> Score {
+        let mut score = score.clone();
+        let end = score.end();
+        score.chords = self.changes(score.ppq);
+        let own = score.tracks.iter().position(|track| track.name == CHORDS_TRACK && !track.is_drums());
+        let channel = own.map_or_else(|| score.free_channel(0), |at| score.tracks[at].channel);
+        let track = chords_track(&score.chords, end, channel);
+        match own {
+            Some(at) => score.tracks[at] = track,
+            None => score.tracks.push(track),
+        }
+        score
     }
 
     /// As a score at 480 ticks a quarter. Chords are voiced by rule; without any there is no such track.

@@ -101,33 +101,12 @@ pub(crate) fn with(
     match score.tracks.iter_mut().find(|track| track.name == CHORDS_TRACK && !track.is_drums()) {
         Some(track) => track.notes.extend(chords_track(&fresh, end, track.channel).notes),
         None => {
-            let channel = free_channel(&score);
+            let channel = score.free_channel(0);
             score.tracks.push(chords_track(&fresh, end, channel));
         }
     }
     score.chords.extend(fresh);
     score
-}
-
-/// A score with the chords of `lead` in place of its own.
-pub(crate) fn harmonized(score: &Score, lead: &Lead) -> Score {
-    let mut score = score.clone();
-    let end = score.end();
-    score.chords = lead.changes(score.ppq);
-    let own = score.tracks.iter().position(|track| track.name == CHORDS_TRACK && !track.is_drums());
-    let channel = own.map_or_else(|| free_channel(&score), |at| score.tracks[at].channel);
-    let track = chords_track(&score.chords, end, channel);
-    match own {
-        Some(at) => score.tracks[at] = track,
-        None => score.tracks.push(track),
-    }
-    score
-}
-
-/// The first channel nobody plays on, drums' aside; the last where there is none.
-fn free_channel(score: &Score) -> u8 {
-    let taken = |channel: u8| score.tracks.iter().any(|track| track.channel == channel);
-    (0..16).find(|channel| *channel != 9 && !taken(*channel)).unwrap_or(15)
 }
 
 /// Bars `bars` of a lead sheet by themselves.

@@ -10,7 +10,7 @@ use partita_tokens::song::CELLS;
 use super::Model;
 use super::ask::{Ask, Into};
 use super::check;
-use super::line::{Tune, cut, harmonized, with};
+use super::line::{Tune, cut, with};
 use super::obey::{self, Words};
 use super::stream::Stream;
 use super::tap::Tap;
@@ -223,7 +223,7 @@ pub(super) fn score(ask: &Ask, music: Option<&Tune>, only_new: bool, lead: &Lead
     match music {
         _ if only_new => new().score(ask.key, ask.tempo()),
         None => lead.score(ask.key, ask.tempo()),
-        Some(tune) if ask.into == Into::Chords => harmonized(&tune.score, lead),
+        Some(tune) if ask.into == Into::Chords => lead.harmonize(&tune.score),
         Some(tune) => with(tune, &new(), ask.bars(), &ask.pitches, ask.into == Into::Both),
     }
 }
