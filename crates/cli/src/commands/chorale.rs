@@ -58,10 +58,13 @@ pub struct Options {
     files: Files,
 }
 
-/// What a file gives: for each voice its track and the notes of it that stay.
+/// What a file gives.
 struct Sung {
     score: Score,
+    /// For each voice its track and the notes of it that stay.
     voices: [Option<(usize, Vec<Note>)>; VOICES],
+    /// Its other notes.
+    left_out: [Vec<Note>; VOICES],
     meter: Meter,
 }
 
@@ -179,12 +182,14 @@ impl Options {
                 None => self.rewrite_voices.contains(&v),
             }
         };
+        let mut left_out: [Vec<Note>; VOICES] = Default::default();
         let voices = std::array::from_fn(|v| {
             let track = tracks[v]?;
-            let notes = score.tracks[track].notes.iter().filter(|note| !is_open(v, note));
-            Some((track, notes.copied().collect()))
+            let (out, kept) = score.tracks[track].notes.iter().partition(|note| is_open(v, note));
+            left_out[v] = out;
+            Some((track, kept))
         });
-        Ok(Sung { score: score.clone(), voices, meter })
+        Ok(Sung { score: score.clone(), voices, left_out, meter })
     }
 
     /// The request that writes what is missing.
@@ -200,17 +205,16 @@ impl Options {
         }
         let mut request = Complete::new(steps);
         for (v, voice) in sung.voices.iter().enumerate() {
-            let Some((track, kept)) = voice else { continue };
+            let Some((_, kept)) = voice else { continue };
             request.give(v, kept, ppq)?;
             let asked = self.rewrite_voices.is_empty() || self.rewrite_voices.contains(&v);
             // What is left out leaves no hole behind, also where it rang on after the bars.
+            let mut rang = vec![false; request.cells.len()];
             let step = |tick: Tick| (u64::from(tick.0) * 4).div_ceil(u64::from(ppq.get())) as usize;
-            let left_out = |t: usize| {
-                let notes = sung.score.tracks[*track].notes.iter();
-                notes
-                    .filter(|note| !kept.contains(note))
-                    .any(|note| (step(note.onset)..step(note.end)).contains(&t))
-            };
+            for note in &sung.left_out[v] {
+                let last = step(note.end).min(rang.len());
+                rang[step(note.onset).min(last)..last].fill(true);
+            }
             for (t, cells) in
                 request.cells.iter_mut().enumerate().filter(|(_, cells)| cells[v] == Some(Cell::Rest))
             {
@@ -219,7 +223,7 @@ impl Options {
                     None => self.rewrite_voices.contains(&v),
                 };
                 // A kept note may ring on into what is open.
-                if open || left_out(t) {
+                if open || rang[t] {
                     cells[v] = None;
                 }
             }
