@@ -164,6 +164,10 @@ fn check(request: &Request) -> Result<(), Error> {
         let allowed = format!("within {}-{}", PITCHES.start(), PITCHES.end());
         return Err(Error::range("range", allowed, format!("{low}-{high}")));
     }
+    if let Some(note) = request.demands.locked.iter().find(|note| !PITCHES.contains(&note.pitch)) {
+        let allowed = format!("of pitches in {}-{}", PITCHES.start(), PITCHES.end());
+        return Err(Error::range("locked", allowed, note.pitch));
+    }
     if !(1..=64).contains(&request.variations) {
         return Err(Error::range("variations", "in 1..=64", request.variations));
     }

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use partita_models::melody::{Draft, Given, Harmony, Lead, Progress, Request, Writer};
 use partita_models::stage::share;
 use partita_nn::Rng;
-use partita_score::Meter;
 use partita_score::demands::{Demands, StrongBeats, random_demands, violations};
 use partita_score::harmony::Key;
+use partita_score::{Meter, Note, Tick};
 use partita_tokens::song::{Hidden, Part, Piece, PieceNote};
 
 use crate::compute;
@@ -179,6 +179,9 @@ fn contradictions_and_wrong_values_are_told_before_anything_is_written() {
         |request: &Request| writer().write(&compute(), request, &mut go).expect_err("refused").to_string();
     let wide = Request::new(Demands { range: 10..=60, ..demands(4) }, 0);
     assert_eq!(refuse(&wide), "range must be within 21-108, got 10-60");
+    let low = Note { onset: Tick(0), end: Tick(12), pitch: 11, velocity: 80 };
+    let kept = Request::new(Demands { locked: vec![low], open: vec![48..96], ..demands(4) }, 0);
+    assert_eq!(refuse(&kept), "locked must be of pitches in 21-108, got 11");
     let style = Request { style: Some("polka".into()), ..Request::new(demands(4), 0) };
     assert_eq!(refuse(&style), "style must be one of pop, got \"polka\"");
     let many = Request { variations: 65, ..Request::new(demands(4), 0) };
