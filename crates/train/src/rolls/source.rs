@@ -171,3 +171,41 @@ pub fn windows(roll: &Roll) -> Vec<Example> {
     }
     windows
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roll(frames: usize) -> Roll {
+        (0..frames).map(|t| (0..t % 5).map(|i| (40 + 7 * i + (t * t) % 11) as u8).collect()).collect()
+    }
+
+    #[test]
+    fn nothing_of_the_future_shows() {
+        let one = roll(40);
+        let mut other = one.clone();
+        other[30..].iter_mut().for_each(|frame| *frame = vec![60, 90]);
+        let known: usize = one[..30].iter().map(|frame| frame.len() + 1).sum();
+        let (a, b) = (frames(&one, 0..40), frames(&other, 0..40));
+        let rows = a.features.len() / a.inputs.len() * (known + 1);
+        assert_eq!((&a.inputs[..=known], &a.features[..rows]), (&b.inputs[..=known], &b.features[..rows]));
+        assert_ne!(a.targets[known..], b.targets[known..]);
+    }
+
+    #[test]
+    fn tokens_tell_frames_apart_and_each_is_measured_once() {
+        let whole = roll(700);
+        let measured: Vec<u32> = windows(&whole)
+            .iter()
+            .flat_map(|w| w.targets.iter().zip(&w.weights).filter(|(_, weight)| **weight > 0.0))
+            .map(|(target, _)| *target)
+            .collect();
+        assert_eq!(measured, frames(&whole, 0..700).targets);
+        let reader = Reader::new();
+        let mut ids: Vec<u32> = (LOWEST..=HIGHEST).map(|pitch| reader.token(Some(pitch))).collect();
+        ids.push(reader.token(None));
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), usize::from(HIGHEST - LOWEST) + 2);
+    }
+}
