@@ -180,7 +180,7 @@ fn contradictions_and_wrong_values_are_told_before_anything_is_written() {
     let wide = Request::new(Demands { range: 10..=60, ..demands(4) }, 0);
     assert_eq!(refuse(&wide), "range must be within 21-108, got 10-60");
     let low = Note { onset: Tick(0), end: Tick(12), pitch: 11, velocity: 80 };
-    let kept = Request::new(Demands { locked: vec![low], open: vec![48..96], ..demands(4) }, 0);
+    let kept = Request::new(Demands { locked: vec![low], open: vec![24..36, 48..96], ..demands(4) }, 0);
     assert_eq!(refuse(&kept), "locked must be of pitches in 21-108, got 11");
     let style = Request { style: Some("polka".into()), ..Request::new(demands(4), 0) };
     assert_eq!(refuse(&style), "style must be one of pop, got \"polka\"");
