@@ -129,7 +129,7 @@ impl From<partita_models::drums::Error> for Error {
                 Error::usage("style", &error)
             }
             Drums::Grammar(_) => Error { kind: Kind::Usage, ..Error::failed(&error) },
-            Drums::Tampered { .. } | Drums::Model { .. } => Error::new(Kind::Failed, "model", &error),
+            Drums::Checkpoint(_) | Drums::Model { .. } => Error::new(Kind::Failed, "model", &error),
             Drums::Cancelled if crate::cancel::requested() => Error::interrupted(),
             Drums::Cancelled => Error { kind: Kind::Cancelled, ..Error::failed(&error) },
             _ => Error::failed(&error),
@@ -147,7 +147,7 @@ impl From<partita_models::melody::Error> for Error {
                     contradiction.demands().first().map(|demand| demand.to_string().replace([' ', '_'], "-"));
                 Error { kind: Kind::Usage, field: first, ..Error::failed(&error) }
             }
-            Melody::Tampered { .. } | Melody::Model { .. } => Error::new(Kind::Failed, "model", &error),
+            Melody::Checkpoint(_) | Melody::Model { .. } => Error::new(Kind::Failed, "model", &error),
             Melody::Cancelled if crate::cancel::requested() => Error::interrupted(),
             Melody::Cancelled => Error { kind: Kind::Cancelled, ..Error::failed(&error) },
             _ => Error::failed(&error),
@@ -161,7 +161,7 @@ impl From<partita_models::arrange::Error> for Error {
         match &error {
             Arrange::Range { field, .. } => Error::usage(&field.replace('_', "-"), &error),
             Arrange::NoAnchor { .. } => Error::usage("bass", &error),
-            Arrange::Tampered { .. } | Arrange::Model { .. } => Error::new(Kind::Failed, "model", &error),
+            Arrange::Checkpoint(_) | Arrange::Model { .. } => Error::new(Kind::Failed, "model", &error),
             Arrange::Cancelled if crate::cancel::requested() => Error::interrupted(),
             Arrange::Cancelled => Error { kind: Kind::Cancelled, ..Error::failed(&error) },
             _ => Error::failed(&error),
@@ -189,7 +189,7 @@ impl From<partita_models::harmony::Error> for Error {
             Harmony::Demands(_) | Harmony::TwoNotes { .. } => {
                 Error { kind: Kind::Usage, ..Error::failed(&error) }
             }
-            Harmony::Tampered { .. } | Harmony::Model { .. } => Error::new(Kind::Failed, "model", &error),
+            Harmony::Checkpoint(_) | Harmony::Model { .. } => Error::new(Kind::Failed, "model", &error),
             Harmony::Cancelled if crate::cancel::requested() => Error::interrupted(),
             Harmony::Cancelled => Error { kind: Kind::Cancelled, ..Error::failed(&error) },
         }

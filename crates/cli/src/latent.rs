@@ -340,7 +340,9 @@ impl From<LatentError> for Error {
             LatentError::Range { field, .. } => Error::usage(field, &error),
             LatentError::Network(NetworkError::Range { field, .. }) => Error::usage(field, &error),
             LatentError::Verb { .. } => Error::usage("model", &error),
-            LatentError::Model { .. } | LatentError::Network(_) => Error::new(Kind::Failed, "model", &error),
+            LatentError::Checkpoint(_) | LatentError::Model { .. } | LatentError::Network(_) => {
+                Error::new(Kind::Failed, "model", &error)
+            }
             LatentError::Convert(_) => Error::new(Kind::Failed, "input", &error),
         }
     }

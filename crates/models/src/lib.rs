@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrange;
+pub mod checkpoint;
 pub mod drums;
 pub mod event_rnn;
 pub mod harmony;

@@ -356,6 +356,14 @@ impl Gpt {
         };
         self.layers.iter().map(layer).sum::<usize>() + self.head.bytes()
     }
+
+    /// Bytes of memory it holds: packed matrices, embeddings and normalisations.
+    pub fn memory_bytes(&self) -> usize {
+        let config = &self.config;
+        let positions = if config.rotary { 0 } else { config.context };
+        let rows = config.vocab + positions + config.features + 2 * (2 * config.layers + 1);
+        self.bytes_per_step() + 4 * rows * config.width
+    }
 }
 
 #[cfg(test)]

@@ -3,17 +3,15 @@
 use std::fmt::Write;
 
 use clap::Args;
-use partita_models::harmony::demands::MAX_STEPS;
-use partita_models::harmony::{Cell, Complete, Harmony, NAMES, VOICES, Written};
-use partita_models::melody;
+use partita_models::harmony::{Complete, Harmony, NAMES, Rewrite, Sung, VOICES, Written};
 use partita_score::harmony::{Key, Unit, recognize, symbol};
 use partita_score::picture::piano_roll;
-use partita_score::{Meter, Note, Score, Tick};
+use partita_score::{Meter, Score, Tick};
 use serde_json::json;
 
 use crate::choir::{self, Voices};
 use crate::deliver::{Files, Input, Sound};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::options::{self, BarRange, Tokens};
 use crate::output::Target;
 use crate::report::{self, CommandLine};
@@ -58,31 +56,23 @@ pub struct Options {
     files: Files,
 }
 
-/// What a file gives.
-struct Sung {
-    score: Score,
-    /// For each voice its track and the notes of it that stay.
-    voices: [Option<(usize, Vec<Note>)>; VOICES],
-    /// Its other notes.
-    left_out: [Vec<Note>; VOICES],
-    meter: Meter,
-}
-
 pub fn run(options: &Options, session: &Session) -> Result<()> {
     let mut clock = Clock::start();
     let compute = model::compute()?;
     let harmonizer = model::choir(session, model::PRECISION)?;
-    let sung = options.input.as_ref().map(|target| options.sung(&Input::read(target)?)).transpose()?;
+    let sung = options.input.as_ref().map(|target| options.sung(target)).transpose()?;
     clock.lap("load");
     let tokens = &options.tokens;
     let mut delivery = options.files.plan(tokens.variations, Sound::Acoustic, session.json)?;
     let seed = tokens.seed.unwrap_or_else(options::random_seed);
     let key = options.voices.key(if sung.is_some() { None } else { Some(Key::default()) })?;
     let mut request = match &sung {
-        Some(sung) => options.around(sung)?,
-        None => Complete::new((options.bars * options.time.steps_per_bar()) as usize),
+        Some(sung) => sung.complete()?,
+        None => {
+            let steps = (options.bars * options.time.steps_per_bar()) as usize;
+            Complete { meter: options.time, ..Complete::new(steps) }
+        }
     };
-    request.meter = sung.as_ref().map_or(options.time, |sung| sung.meter);
     request.tempo = options.tempo;
     request.demands = options.voices.demands(key)?;
     if let Some(key) = key.filter(|_| options.voices.has_cadence()) {
@@ -146,94 +136,11 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
 
 impl Options {
     /// The voices of a file, and which of their notes stay.
-    fn sung(&self, input: &Input) -> Result<Sung> {
-        let score = &input.score;
-        let named = |v: usize| {
-            score
-                .tracks
-                .iter()
-                .position(|track| !track.notes.is_empty() && track.name.trim().eq_ignore_ascii_case(NAMES[v]))
-        };
-        let mut tracks: [Option<usize>; VOICES] = std::array::from_fn(named);
-        if self.track.is_some() || tracks == [None; VOICES] {
-            tracks = [None; VOICES];
-            tracks[self.voice] = Some(melody::read(score, self.track)?.track);
-        }
-        let meter = score.meters.at(Tick(0));
-        let bar = u64::from(meter.steps_per_bar()) * u64::from(score.ppq.get()) / 4;
-        let fits = bar > 0 && score.meters.changes().iter().all(|(_, other)| *other == meter);
-        if !fits {
-            let message = "input must have one time signature, with bars of whole sixteenths";
-            return Err(Error::new(Kind::Failed, "input", format!("{}: {message}", input.name)));
-        }
-        let ticks = self
-            .rewrite_bars
-            .as_ref()
-            .map(|range| u64::from(range.bars.start) * bar..u64::from(range.bars.end).saturating_mul(bar));
-        if let Some(range) = ticks.as_ref().filter(|range| range.start >= u64::from(score.end().0)) {
-            let bars = u64::from(score.end().0).div_ceil(bar);
-            let message = format!("rewrite-bars must begin in 1..={bars}, got {}", range.start / bar + 1);
-            return Err(Error::usage("rewrite-bars", message));
-        }
-        let is_open = |v: usize, note: &Note| {
-            let asked = self.rewrite_voices.is_empty() || self.rewrite_voices.contains(&v);
-            match &ticks {
-                Some(ticks) => asked && ticks.contains(&u64::from(note.onset.0)),
-                None => self.rewrite_voices.contains(&v),
-            }
-        };
-        let mut left_out: [Vec<Note>; VOICES] = Default::default();
-        let voices = std::array::from_fn(|v| {
-            let track = tracks[v]?;
-            let (out, kept) = score.tracks[track].notes.iter().partition(|note| is_open(v, note));
-            left_out[v] = out;
-            Some((track, kept))
-        });
-        Ok(Sung { score: score.clone(), voices, left_out, meter })
-    }
-
-    /// The request that writes what is missing.
-    fn around(&self, sung: &Sung) -> Result<Complete> {
-        let ppq = sung.score.ppq;
-        let length = sung.meter.steps_per_bar() as usize;
-        let all = sung.voices.iter().flatten().map(|(track, _)| &sung.score.tracks[*track]);
-        let end = all.flat_map(|track| &track.notes).map(|note| note.end.0).max().unwrap_or(0);
-        let steps = (u64::from(end) * 4).div_ceil(u64::from(ppq.get())) as usize;
-        if steps > MAX_STEPS {
-            let message = format!("input must be at most {MAX_STEPS} sixteenths long, got {steps}");
-            return Err(Error::usage("input", message));
-        }
-        let mut request = Complete::new(steps);
-        for (v, voice) in sung.voices.iter().enumerate() {
-            let Some((_, kept)) = voice else { continue };
-            request.give(v, kept, ppq)?;
-            let asked = self.rewrite_voices.is_empty() || self.rewrite_voices.contains(&v);
-            // What is left out leaves no hole behind, also where it rang on after the bars.
-            let mut rang = vec![false; request.cells.len()];
-            let step = |tick: Tick| (u64::from(tick.0) * 4).div_ceil(u64::from(ppq.get())) as usize;
-            for note in &sung.left_out[v] {
-                let last = step(note.end).min(rang.len());
-                rang[step(note.onset).min(last)..last].fill(true);
-            }
-            for (t, cells) in
-                request.cells.iter_mut().enumerate().filter(|(_, cells)| cells[v] == Some(Cell::Rest))
-            {
-                let open = match &self.rewrite_bars {
-                    Some(range) => asked && range.bars.contains(&((t / length) as u32)),
-                    None => self.rewrite_voices.contains(&v),
-                };
-                // A kept note may ring on into what is open.
-                if open || rang[t] {
-                    cells[v] = None;
-                }
-            }
-        }
-        if request.cells.iter().flatten().all(Option::is_some) {
-            let message =
-                "rewrite-voices or rewrite-bars must say what to write, as all four voices are there";
-            return Err(Error::usage("rewrite-voices", message));
-        }
-        Ok(request)
+    fn sung(&self, target: &Target) -> Result<Sung> {
+        let input = Input::read(target)?;
+        let bars = self.rewrite_bars.as_ref().map(|range| range.bars.clone());
+        let rewrite = Rewrite { bars, voices: self.rewrite_voices.clone() };
+        Ok(Sung::read(&input.score, self.track, self.voice, rewrite)?)
     }
 
     fn echo(&self, session: &Session, sung: bool, key: Option<Key>, seed: u64) -> CommandLine {

@@ -107,7 +107,10 @@ fn what_four_voices_cannot_sing_is_refused_and_leaves_nothing() {
     refused("generate chorale --bass 10-20 -o no.mid", "range of the bass must be");
     refused("generate chorale --key C --scale F# -o no.mid", "scale");
     refused("generate chorale full.mid -o no.mid", "rewrite-voices or rewrite-bars");
-    refused("generate chorale full.mid --rewrite-bars 9-10 -o no.mid", "rewrite-bars must begin in 1..=2");
+    refused(
+        "generate chorale full.mid --rewrite-bars 9-10 -o no.mid",
+        "rewrite-bars must be bars that begin in 1..=2",
+    );
     refused("generate chorale full.mid --rewrite-voices tuba -o no.mid", "soprano, alto, tenor, bass");
     refused("generate chorale --voice alto -o no.mid", "IN");
     refused("generate chorale --candidates 60 -n 2 -o no.mid", "candidates must be in 1..=32");

@@ -320,12 +320,11 @@ impl Client {
     pub fn until(&self, id: &str, so: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();
         loop {
-            if let Ok((200, task)) = self.get(&format!("/api/v1/tasks/{id}"))
-                && so(&task)
-            {
-                return task;
+            let answer = self.get(&format!("/api/v1/tasks/{id}"));
+            match answer {
+                Ok((200, task)) if so(&task) => return task,
+                other => assert!(start.elapsed() < PATIENCE, "task {id} does not get there: {other:?}"),
             }
-            assert!(start.elapsed() < PATIENCE, "task {id} does not get there");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::run::Place;
-use crate::server::{Client, Server};
+use crate::server::{Client, PATIENCE, Server};
 
 fn model(name: &str) -> String {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/reference/hf").join(name);
@@ -72,9 +72,14 @@ fn sound_that_takes_long_holds_up_no_drums_and_stops_when_it_is_cancelled() {
     let (mut server, client) = serve(&data);
     let long = |seed: u64| json!({ "model": "tiny", "prompt": "drums", "seconds": 300, "variations": 2, "seed": seed });
     let ids: Vec<String> = (0..6).map(|seed| client.submit(&long(seed))).collect();
-    let running = |task: &Value| task["stage"] == "generate" && task["progress"].as_f64() > Some(0.0);
-    let task = client.until(&ids[0], running);
-    assert!(task["status"] == "running", "{task}");
+    // Any of them: a fast machine may be past the first.
+    let running = |id: &String| {
+        client.get(&format!("/api/v1/tasks/{id}")).is_ok_and(|(_, task)| task["stage"] == "generate")
+    };
+    let start = Instant::now();
+    while !ids.iter().any(running) {
+        assert!(start.elapsed() < PATIENCE, "none of them is being made");
+    }
     for seed in 0..5 {
         let (status, drums) =
             client.post("/api/v1/generate", &json!({ "bars": 2, "seed": seed }), &[]).expect("an answer");

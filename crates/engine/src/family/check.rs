@@ -7,7 +7,7 @@ use partita_queue::Lane;
 
 use super::limits::{Size, Tally};
 use super::model::Kind;
-use super::{Checked, Description, Sampling, drums, melody, musicgen};
+use super::{Checked, Description, Sampling, chorale, drums, melody, musicgen};
 use crate::request::fields::{self, Offer};
 use crate::request::groups::{Composed, Modelled, Sampled};
 use crate::request::input::{self, Music};
@@ -19,6 +19,8 @@ use crate::{Code, Config, Fault, Problem, Registry, Request};
 const DEFAULT_DRUMMER: &str = "drums";
 /// The writer that answers when nobody is asked by name, but something is that only a melody can obey.
 const DEFAULT_WRITER: &str = "melody";
+/// Variations of notes that one request may ask for.
+pub(crate) const MOST_VARIATIONS: usize = 64;
 /// Longest name of a model, bytes.
 const LONGEST_NAME: usize = 200;
 /// Larger batches go to the lane of long work.
@@ -118,6 +120,7 @@ pub fn check_with(
                         melody::mix::check(request.mix.as_mut(), kind, catalogue, &mut check);
                         melody::check::generate(request, &chosen, kind, &mut check);
                     }
+                    Kind::Chorale => chorale::check::generate(request, &chosen, &mut check),
                     Kind::MusicGen(_) => {
                         lane = Lane::Audio;
                         musicgen::check::generate(request, &chosen, &mut check);
@@ -139,7 +142,7 @@ pub fn check_with(
                         melody::mix::check(request.mix.as_mut(), kind, catalogue, &mut check);
                         melody::check::continue_(request, music.as_ref(), &chosen, kind, &mut check);
                     }
-                    Kind::MusicGen(_) => {}
+                    Kind::Chorale | Kind::MusicGen(_) => {}
                 }
                 model = chosen.name;
             }
@@ -158,6 +161,7 @@ pub fn check_with(
                         melody::mix::check(request.mix.as_mut(), kind, catalogue, &mut check);
                         melody::check::infill(request, music.as_ref(), &chosen, kind, &mut check);
                     }
+                    Kind::Chorale => chorale::check::infill(request, music.as_ref(), &chosen, &mut check),
                     Kind::MusicGen(_) => {}
                 }
                 model = chosen.name;
@@ -177,8 +181,12 @@ pub fn check_with(
             fields::ordered(&request.ordered(), &mut check.problems);
             let music = check.input(&mut request.input, &mut inputs);
             if let Some(chosen) = check.choose(catalogue, "harmonize", request.model.as_ref(), true, None)? {
-                if let Kind::Melody(kind) = &chosen.description.kind {
-                    melody::check::harmonize(request, music.as_ref(), &chosen, kind, &mut check);
+                match &chosen.description.kind {
+                    Kind::Melody(kind) => {
+                        melody::check::harmonize(request, music.as_ref(), &chosen, kind, &mut check);
+                    }
+                    Kind::Chorale => chorale::check::harmonize(request, music.as_ref(), &chosen, &mut check),
+                    Kind::Drums(_) | Kind::MusicGen(_) => {}
                 }
                 model = chosen.name;
             }
@@ -257,6 +265,57 @@ impl Check<'_> {
             return Ok(None);
         }
         Ok(Some(chosen))
+    }
+}
+
+/// Reads what a checked request asks for.
+///
+/// # Errors
+/// What is wrong with it by now; `Internal` if nothing is and it cannot be read.
+pub(crate) fn asked<T>(read: impl FnOnce(&mut Problems) -> Option<T>) -> Result<T, Fault> {
+    let mut problems = Problems::default();
+    let ask = read(&mut problems);
+    problems.finish()?;
+    ask.ok_or_else(|| Fault::internal("a request that was checked cannot be read"))
+}
+
+/// Checks that had to wait until the file was there.
+///
+/// # Errors
+/// Everything that is wrong.
+pub(crate) fn late_check(add: impl FnOnce(&mut Check)) -> Result<(), Fault> {
+    let config = Config::default();
+    let (problems, tally) = (Problems::default(), Tally::default());
+    let mut check = Check { config: &config, given: None, problems, tally };
+    add(&mut check);
+    check.problems.finish()
+}
+
+/// Tells fields that only models that make sound read.
+pub(crate) fn no_words(request: &mut Generate, name: &str, problems: &mut Problems) {
+    for (field, is_given) in [
+        ("prompt", request.prompt.is_some()),
+        ("negative", request.negative.is_some()),
+        ("guidance", request.guidance.is_some()),
+        ("instruments", request.instruments.is_some()),
+    ] {
+        problems.useless(field, is_given, format_args!("{name} reads no words"));
+    }
+    let why = format_args!("{name} plays bars; say bars and tempo");
+    problems.useless("seconds", request.seconds.is_some(), why);
+    // Whoever watches is told all notes.
+    let is_silent = request.stream.take() == Some(false);
+    problems.useless("stream", is_silent, format_args!("{name} always tells its notes"));
+}
+
+/// Tells fields that only drummers read.
+pub(crate) fn no_drums(request: &Generate, name: &str, problems: &mut Problems) {
+    for (field, is_given) in [
+        ("fill", request.fill.is_some()),
+        ("swing", request.swing.is_some()),
+        ("humanize", request.humanize.is_some()),
+    ] {
+        problems.useless(field, is_given, format_args!("{name} plays no drums"));
     }
 }
 
@@ -374,6 +433,7 @@ fn batch(batch: &mut Batch, catalogue: &dyn Catalogue, check: &mut Check) -> Res
                 check.problems.useless("mix", request.mix.is_some(), "a batch is played by one model");
                 melody::check::generate(request, chosen, kind, check);
             }
+            Kind::Chorale => chorale::check::generate(request, chosen, check),
             Kind::MusicGen(_) => {
                 let listens = request.stream == Some(true);
                 check.problems.useless("stream", listens, "a batch tells no samples");
@@ -381,7 +441,7 @@ fn batch(batch: &mut Batch, catalogue: &dyn Catalogue, check: &mut Check) -> Res
                 continue;
             }
         }
-        let takes = request.variations.unwrap_or(1).min(64) as u64;
+        let takes = request.variations.unwrap_or(1).min(MOST_VARIATIONS) as u64;
         bars += u64::from(request.bars.unwrap_or(1).min(32)) * takes;
     }
     check.problems.enter("");
@@ -392,9 +452,11 @@ fn batch(batch: &mut Batch, catalogue: &dyn Catalogue, check: &mut Check) -> Res
     Ok(chosen)
 }
 
-/// Checks how tokens are drawn, and fills in what the profile or the model's `usual` settings say.
-pub(crate) fn drawn(fields: &mut Sampled, usual: Sampling, check: &mut Check) {
+/// Checks how many answers there are, `most` at most, and how their tokens are drawn, and fills in what the profile or the
+/// model's `usual` settings say.
+pub(crate) fn drawn(fields: &mut Sampled, most: usize, usual: Sampling, check: &mut Check) {
     let problems = &mut check.problems;
+    problems.whole("variations", 1..=most, Some(*fields.variations.get_or_insert(1)));
     let profile = match fields.profile.take() {
         None => None,
         Some(name) => {

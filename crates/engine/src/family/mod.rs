@@ -8,6 +8,7 @@ use partita_queue::Lane;
 
 mod batch;
 mod check;
+mod chorale;
 mod deliver;
 mod drums;
 mod limits;
@@ -170,6 +171,7 @@ pub fn play(
             match needed()? {
                 Model::Drums(model) => drums::play::infill(model, request, &music, report),
                 Model::Melody(model) => melody::play::infill(model, request, &music, report),
+                Model::Chorale(model) => chorale::play::infill(model, request, &music, report),
                 other => Err(other.cannot("infill")),
             }
         }
@@ -184,6 +186,7 @@ pub fn play(
             let music = input::read(&request.input, inputs)?;
             match needed()? {
                 Model::Melody(model) => melody::play::harmonize(model, request, &music, report),
+                Model::Chorale(model) => chorale::play::harmonize(model, request, &music, report),
                 other => Err(other.cannot("harmonize")),
             }
         }
@@ -197,6 +200,7 @@ fn generate(model: &Model, request: &Generate, report: &mut dyn Report) -> Resul
     match model {
         Model::Drums(model) => drums::play::generate(model, request, report),
         Model::Melody(model) => melody::play::generate(model, request, report),
+        Model::Chorale(model) => chorale::play::generate(model, request, report),
         Model::MusicGen(model) => musicgen::play::generate(model, request, report),
     }
 }

@@ -6,12 +6,14 @@ use std::sync::{Arc, OnceLock};
 
 use partita_kernels::Pool;
 use partita_models::drums::DrumsConfig;
+use partita_models::harmony::HarmonyConfig;
 use partita_models::melody::MelodyConfig;
 use partita_models::midi_gpt::MidiGpt;
 use partita_models::stage::{Compute, Counts};
 use partita_nn::Precision;
 
-use super::{drums, melody, musicgen};
+use super::{chorale, drums, melody, musicgen};
+use crate::request::fields::one_of;
 use crate::{Code, Fault};
 
 /// Larger weights are refused before they are read.
@@ -57,6 +59,7 @@ pub struct Description {
 pub(crate) enum Kind {
     Drums(Arc<drums::kind::DrumsKind>),
     Melody(Arc<melody::kind::MelodyKind>),
+    Chorale,
     MusicGen(Arc<musicgen::kind::MusicKind>),
 }
 
@@ -66,14 +69,14 @@ impl Description {
         match &self.kind {
             Kind::Drums(kind) => kind.names(),
             Kind::Melody(kind) => kind.names().to_vec(),
-            Kind::MusicGen(_) => vec![],
+            Kind::Chorale | Kind::MusicGen(_) => vec![],
         }
     }
 
     /// Bytes it takes in memory, where that is known before it is loaded.
     pub(crate) fn memory(&self, precision: Precision) -> Option<u64> {
         match &self.kind {
-            Kind::Drums(_) | Kind::Melody(_) => None,
+            Kind::Drums(_) | Kind::Melody(_) | Kind::Chorale => None,
             Kind::MusicGen(kind) => Some(kind.memory(precision)),
         }
     }
@@ -114,10 +117,19 @@ pub fn describe(name: &str, config: &[u8]) -> Result<Description, Fault> {
                 kind: Kind::Melody(Arc::new(melody::kind::MelodyKind::new(&config))),
             })
         }
+        HarmonyConfig::FAMILY => {
+            let config: HarmonyConfig = serde_json::from_slice(config).map_err(broken)?;
+            Ok(Description {
+                family: HarmonyConfig::FAMILY,
+                sha256: config.sha256,
+                verbs: chorale::VERBS,
+                kind: Kind::Chorale,
+            })
+        }
         other => {
             let shown: String = other.chars().take(40).collect();
-            let (drums, melody) = (DrumsConfig::FAMILY, MelodyConfig::FAMILY);
-            Err(self::broken(name, format!("family must be {drums:?} or {melody:?}, got {shown:?}")))
+            let known = one_of(&[DrumsConfig::FAMILY, MelodyConfig::FAMILY, HarmonyConfig::FAMILY]);
+            Err(self::broken(name, format!("family must be {known}, got {shown:?}")))
         }
     }
 }
@@ -150,6 +162,7 @@ pub fn describe_source(name: &str, source: ModelSource) -> Result<Description, F
 pub enum Model {
     Drums(drums::Model),
     Melody(melody::Model),
+    Chorale(chorale::Model),
     MusicGen(musicgen::Model),
 }
 
@@ -166,21 +179,23 @@ impl Model {
                 let kind = Arc::clone(kind);
                 musicgen::Model::load(name, stored, precision, &kind, description).map(Model::MusicGen)
             }
-            (Kind::Drums(_), ModelSource::Bundled) => {
-                drums::Model::load(name, None, precision, description).map(Model::Drums)
-            }
-            (Kind::Melody(_), ModelSource::Bundled) => {
-                melody::Model::load(name, None, precision, description).map(Model::Melody)
-            }
-            (Kind::Drums(_), ModelSource::Folder(folder)) => {
-                drums::Model::load(name, Some(both(name, folder)?), precision, description).map(Model::Drums)
-            }
-            (Kind::Melody(_), ModelSource::Folder(folder)) => {
-                melody::Model::load(name, Some(both(name, folder)?), precision, description)
-                    .map(Model::Melody)
-            }
-            (Kind::MusicGen(_), _) | (Kind::Drums(_) | Kind::Melody(_), ModelSource::Stored(_)) => {
+            (Kind::MusicGen(_), _) | (_, ModelSource::Stored(_)) => {
                 Err(broken(name, "is not where models of its family are kept"))
+            }
+            (kind, source) => {
+                let files = match source {
+                    ModelSource::Folder(folder) => Some(both(name, folder)?),
+                    _ => None,
+                };
+                match kind {
+                    Kind::Drums(_) => {
+                        drums::Model::load(name, files, precision, description).map(Model::Drums)
+                    }
+                    Kind::Melody(_) => {
+                        melody::Model::load(name, files, precision, description).map(Model::Melody)
+                    }
+                    _ => chorale::Model::load(name, files, precision, description).map(Model::Chorale),
+                }
             }
         }
     }
@@ -203,7 +218,7 @@ impl Model {
     fn others(&self) -> usize {
         match self {
             Model::Melody(model) => model.others(),
-            Model::Drums(_) | Model::MusicGen(_) => 0,
+            Model::Drums(_) | Model::Chorale(_) | Model::MusicGen(_) => 0,
         }
     }
 
@@ -224,6 +239,7 @@ impl Model {
         match self {
             Model::Drums(model) => model.memory_bytes(),
             Model::Melody(model) => model.memory_bytes(),
+            Model::Chorale(model) => model.memory_bytes(),
             Model::MusicGen(model) => model.memory_bytes(),
         }
     }
@@ -233,6 +249,7 @@ impl Model {
         match self {
             Model::Drums(model) => model.counts(),
             Model::Melody(model) => model.counts(),
+            Model::Chorale(model) => model.counts(),
             Model::MusicGen(model) => model.counts(),
         }
     }
@@ -241,6 +258,7 @@ impl Model {
         match self {
             Model::Drums(model) => model.description(),
             Model::Melody(model) => model.description(),
+            Model::Chorale(model) => model.description(),
             Model::MusicGen(model) => model.description(),
         }
     }
@@ -289,6 +307,7 @@ pub(crate) fn broken(name: &str, message: impl std::fmt::Display) -> Fault {
 fn bundled_config(name: &str) -> &'static [u8] {
     match name.split('@').next() {
         Some("melody") => melody::BUNDLED_CONFIG,
+        Some("chorale") => chorale::BUNDLED_CONFIG,
         _ => drums::BUNDLED_CONFIG,
     }
 }

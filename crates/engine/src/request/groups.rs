@@ -11,11 +11,15 @@ pub(crate) struct Modelled<'a> {
     pub seed: &'a mut Option<u64>,
 }
 
-/// What may sound, and how tokens are drawn.
-pub(crate) struct Sampled<'a> {
+/// What may sound.
+pub(crate) struct Played<'a> {
     pub kit: &'a mut Option<Vec<String>>,
     pub density: &'a mut Option<f64>,
     pub velocity: &'a mut Option<[u8; 2]>,
+}
+
+/// How many answers, and how their tokens are drawn.
+pub(crate) struct Sampled<'a> {
     pub variations: &'a mut Option<usize>,
     pub profile: &'a mut Option<String>,
     pub temperature: &'a mut Option<f64>,
@@ -86,12 +90,14 @@ macro_rules! groups {
             Modelled { model: &mut self.model, seed: &mut self.seed }
         }
     };
+    (@method played) => {
+        pub(crate) fn played(&mut self) -> Played<'_> {
+            Played { kit: &mut self.kit, density: &mut self.density, velocity: &mut self.velocity }
+        }
+    };
     (@method sampled) => {
         pub(crate) fn sampled(&mut self) -> Sampled<'_> {
             Sampled {
-                kit: &mut self.kit,
-                density: &mut self.density,
-                velocity: &mut self.velocity,
                 variations: &mut self.variations,
                 profile: &mut self.profile,
                 temperature: &mut self.temperature,
@@ -147,11 +153,11 @@ macro_rules! groups {
 }
 
 groups! {
-    Generate [modelled composed sampled delivered ordered]
-    Continue [modelled composed sampled delivered ordered]
-    Infill [modelled composed sampled delivered ordered]
+    Generate [modelled composed played sampled delivered ordered]
+    Continue [modelled composed played sampled delivered ordered]
+    Infill [modelled composed played sampled delivered ordered]
     Humanize [modelled delivered ordered]
-    Harmonize [modelled delivered ordered]
+    Harmonize [sampled modelled delivered ordered]
     Render [delivered ordered]
     Analyze [ordered]
     Batch [ordered]

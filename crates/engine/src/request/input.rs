@@ -60,6 +60,18 @@ impl Music {
         Ok(drums)
     }
 
+    /// The score. Notes in JSON whose channel is left out come as drums; here they are a melody.
+    pub fn pitched(&self) -> Score {
+        let mut score = self.score.clone();
+        if self.bytes.is_none() && score.tracks.iter().all(Track::is_drums) {
+            for track in &mut score.tracks {
+                track.channel = 0;
+                track.name = "melody".into();
+            }
+        }
+        score
+    }
+
     fn wrong(&self, detail: &str) -> Fault {
         wrong(self.field, detail)
     }

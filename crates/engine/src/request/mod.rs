@@ -12,6 +12,7 @@ pub(crate) mod input;
 pub(crate) mod problems;
 pub(crate) mod webhook;
 pub(crate) mod whole;
+pub(crate) mod words;
 
 /// A request of any verb, as it is stored in a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,8 +146,8 @@ macro_rules! request {
             pub repetition_penalty: Option<f64>,
         });
     };
-    // What may sound, and how tokens are drawn.
-    (@build $meta:tt $name:ident [sampled $($rest:ident)*] { $($fields:tt)* }) => {
+    // What may sound.
+    (@build $meta:tt $name:ident [played $($rest:ident)*] { $($fields:tt)* }) => {
         request!(@build $meta $name [$($rest)*] {
             $($fields)*
             /// Drums that may sound.
@@ -162,6 +163,12 @@ macro_rules! request {
             #[serde(skip_serializing_if = "Option::is_none")]
             #[schema(example = json!([1, 127]))]
             pub velocity: Option<[u8; 2]>,
+        });
+    };
+    // How many answers, and how their tokens are drawn.
+    (@build $meta:tt $name:ident [sampled $($rest:ident)*] { $($fields:tt)* }) => {
+        request!(@build $meta $name [$($rest)*] {
+            $($fields)*
             /// How many different answers; number `i` draws from stream `i` of the seed.
             #[serde(deserialize_with = "whole::option::<_, _, 1, 64>")]
             #[serde(alias = "num_outputs", alias = "n", skip_serializing_if = "Option::is_none")]
@@ -228,7 +235,7 @@ macro_rules! request {
 
 request! {
     /// New music. Every field may be left out.
-    Generate [modelled composed sampled delivered ordered] {
+    Generate [modelled composed played sampled delivered ordered] {
         /// Bars to play.
         #[serde(deserialize_with = "whole::option::<_, _, 1, 32>")]
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -286,7 +293,7 @@ request! {
     }
 
     /// Bars after given ones, in their metre and tempo.
-    Continue [modelled composed sampled delivered ordered] {
+    Continue [modelled composed played sampled delivered ordered] {
         pub input: Input,
         /// New bars; 4 if left out.
         #[serde(deserialize_with = "whole::option::<_, _, 1, 32>")]
@@ -303,7 +310,7 @@ request! {
 
     /// Some bars played anew; everything else stays note for note. Of drums `kit` says which; of a melody `track` says
     /// where it is and `pitches` which of its notes.
-    Infill [modelled composed sampled delivered ordered] {
+    Infill [modelled composed played sampled delivered ordered] {
         pub input: Input,
         /// First and last bar to play anew, counted from 1; all if left out.
         #[serde(deserialize_with = "whole::pair::<_, _, 1, 1048576>")]
@@ -337,7 +344,7 @@ request! {
     }
 
     /// Chords for a melody, which stays note for note; in place of those it has.
-    Harmonize [modelled delivered ordered] {
+    Harmonize [sampled modelled delivered ordered] {
         pub input: Input,
         /// Key, as in `F# minor`: no chord has tones outside its scale; `any` for none. That of the notes if left out.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -348,27 +355,6 @@ request! {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(minimum = 1, maximum = 8)]
         pub chords_per_bar: Option<u32>,
-        /// How many different answers; number `i` draws from stream `i` of the seed.
-        #[serde(deserialize_with = "whole::option::<_, _, 1, 64>")]
-        #[serde(alias = "num_outputs", alias = "n", skip_serializing_if = "Option::is_none")]
-        #[schema(minimum = 1, maximum = 64)]
-        pub variations: Option<usize>,
-        /// A named set of temperature, top_k and top_p from the configuration.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub profile: Option<String>,
-        /// `(0, 4]`; 1 leaves the model's probabilities as they are.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(exclusive_minimum = 0, maximum = 4)]
-        pub temperature: Option<f64>,
-        /// Only the k likeliest tokens; 0 for all.
-        #[serde(deserialize_with = "whole::option::<_, _, 0, 100000>")]
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(minimum = 0, maximum = 100000)]
-        pub top_k: Option<usize>,
-        /// Only the likeliest tokens that together reach this probability.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(exclusive_minimum = 0, maximum = 1)]
-        pub top_p: Option<f64>,
     }
 
     /// Sound from notes.

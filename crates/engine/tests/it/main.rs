@@ -2,6 +2,7 @@
 
 mod artifact;
 mod cache;
+mod chorale;
 #[cfg(feature = "cloud")]
 mod cloud;
 mod config;

@@ -1,5 +1,6 @@
 //! What an arranger's checkpoint says of itself (`model.json`).
 
+use partita_nn::GptConfig;
 use serde::{Deserialize, Serialize};
 
 /// Sizes and meaning of an arranger's weights.
@@ -30,4 +31,9 @@ pub struct ArrangeConfig {
 
 impl ArrangeConfig {
     pub const FAMILY: &str = "arrange";
+
+    pub(super) fn sizes(&self) -> GptConfig {
+        let sizes = GptConfig::new(self.vocab, self.context, self.width, self.layers, self.heads);
+        GptConfig { rotary: self.rotary, ..sizes }
+    }
 }

@@ -1,6 +1,6 @@
 //! Everything that can be wrong with a request or an arranger's weights.
 
-use crate::stage;
+use crate::{checkpoint, stage};
 
 /// One line each: the field, what is allowed, what came.
 #[derive(Debug, thiserror::Error)]
@@ -10,8 +10,8 @@ pub enum Error {
     /// The bass is to begin chords on their root or a tone of theirs, and its own rules leave none.
     #[error("bar {bar} must begin {chord} on {wanted} in the bass, which has no such pitch within its rules")]
     NoAnchor { bar: u32, chord: String, wanted: &'static str },
-    #[error("weights of {name} must have sha256 {expected}, got {got}; the file is cut short or changed")]
-    Tampered { name: String, expected: String, got: String },
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
     #[error("model {name}: {message}")]
     Model { name: String, message: String },
     #[error("bar {bar} needs more than the {context} tokens the model can read at once, got {tokens}")]

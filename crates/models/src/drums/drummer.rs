@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use partita_nn::{Decoder, Gpt, GptConfig, Precision, Tensors};
+use partita_nn::{Decoder, Gpt, GptConfig, Precision};
 use partita_tokens::drums::VOCAB;
-use sha2::{Digest, Sha256};
 
 use super::style::{all_styles, find_style, style_from_profile};
 use super::{DrumsConfig, Error, Style};
+use crate::checkpoint::Checkpoint;
 use crate::stage::{Compute, MEMORY, Network};
 
 /// The network with its styles.
@@ -37,50 +37,29 @@ impl Drummer {
     /// Loads `model.json` and `model.safetensors`; `name` appears in errors.
     ///
     /// # Errors
-    /// [`Error::Tampered`] if the checksum differs, [`Error::Model`] for a configuration or tensor that does not fit.
+    /// [`Error::Checkpoint`]: the checksum differs, or a configuration or tensor does not fit.
     pub fn load(name: &str, config: &[u8], weights: &[u8], precision: Precision) -> Result<Drummer, Error> {
-        let error = |message: String| Error::Model { name: name.to_owned(), message };
-        let config: DrumsConfig =
-            serde_json::from_slice(config).map_err(|e| error(format!("model.json: {e}")))?;
-        if config.family != DrumsConfig::FAMILY {
-            return Err(error(format!("family must be {:?}, got {:?}", DrumsConfig::FAMILY, config.family)));
-        }
-        if config.tokens != DrumsConfig::TOKENS || config.vocab != VOCAB as usize {
-            let (tokens, vocab) = (&config.tokens, config.vocab);
-            return Err(error(format!(
-                "tokens must be {:?} with {VOCAB} ids, got {tokens:?} with {vocab}",
-                DrumsConfig::TOKENS
-            )));
-        }
+        let checkpoint = Checkpoint(name);
+        let config: DrumsConfig = checkpoint.config(config)?;
+        checkpoint.family(DrumsConfig::FAMILY, &config.family)?;
+        checkpoint.tokens((DrumsConfig::TOKENS, VOCAB), (&config.tokens, config.vocab))?;
         if config.tempos.len() != config.styles.len() {
-            return Err(error(format!(
-                "tempos must be one a style, {}, got {}",
-                config.styles.len(),
-                config.tempos.len()
-            )));
+            let (styles, tempos) = (config.styles.len(), config.tempos.len());
+            return Err(checkpoint
+                .unfit(format!("tempos must be one a style, {styles}, got {tempos}"))
+                .into());
         }
-        let got: String = Sha256::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect();
-        if got != config.sha256 {
-            return Err(Error::Tampered {
-                name: format!("{name}/model.safetensors"),
-                expected: config.sha256,
-                got,
-            });
-        }
-        let tensors = Tensors::from_bytes(weights.to_vec()).map_err(|e| error(e.to_string()))?;
-        let gpt_config =
-            GptConfig::new(config.vocab, config.context, config.width, config.layers, config.heads);
-        let gpt = Gpt::load(&tensors, gpt_config, precision).map_err(|e| error(e.to_string()))?;
+        let tensors = checkpoint.tensors(weights, &config.sha256)?;
+        let sizes = GptConfig::new(config.vocab, config.context, config.width, config.layers, config.heads);
+        let gpt = checkpoint.gpt(&tensors, sizes, precision)?;
         let rows = config.styles.len() + 1;
-        let styles = tensors.f32(STYLE_ROWS, &[rows, config.width]).map_err(|e| error(e.to_string()))?;
-        Ok(Drummer { config, gpt: Arc::new(gpt), styles })
+        let styles = tensors.f32(STYLE_ROWS, &[rows, config.width]).map_err(|e| checkpoint.unfit(e))?;
+        Ok(Drummer { config, gpt, styles })
     }
 
     /// Bytes of memory the loaded model holds: packed matrices, embeddings, normalisations and styles.
     pub fn memory_bytes(&self) -> usize {
-        let config = self.gpt.config();
-        let rows = config.vocab + config.context + 2 * (2 * config.layers + 1);
-        self.gpt.bytes_per_step() + 4 * (rows * config.width + self.styles.len())
+        self.gpt.memory_bytes() + 4 * self.styles.len()
     }
 
     /// Bytes of keys and values that a sequence being played reserves; they are used as it grows.

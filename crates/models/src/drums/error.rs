@@ -2,7 +2,7 @@
 
 use partita_tokens::drums;
 
-use crate::stage;
+use crate::{checkpoint, stage};
 
 /// One line each: the field, what is allowed, what came.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +17,8 @@ pub enum Error {
     Profile { name: String, message: String },
     #[error("{0}")]
     Grammar(#[from] drums::Error),
-    #[error("weights of {name} must have sha256 {expected}, got {got}; the file is cut short or changed")]
-    Tampered { name: String, expected: String, got: String },
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
     #[error("model {name}: {message}")]
     Model { name: String, message: String },
     #[error("bar {bar} holds {hits} hits, more than the model can read at once")]

@@ -2,6 +2,8 @@
 
 use partita_tokens::chorale::demands;
 
+use crate::checkpoint;
+
 /// One line each: the field, what is allowed, what came.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -11,8 +13,8 @@ pub enum Error {
     Demands(#[from] demands::Error),
     #[error("a voice must be one note at a time, got two in step {step}")]
     TwoNotes { step: usize },
-    #[error("weights of {name} must have sha256 {expected}, got {got}; the file is cut short or changed")]
-    Tampered { name: String, expected: String, got: String },
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
     #[error("model {name}: {message}")]
     Model { name: String, message: String },
     #[error("cancelled")]

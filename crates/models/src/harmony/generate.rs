@@ -108,7 +108,7 @@ impl Harmonizer {
 
 /// The sequences of a request: for each variation its candidates.
 fn begin(decoder: &mut Decoder, index: usize, request: &Complete) -> Result<Vec<Sequence>, Error> {
-    request.check()?;
+    request.bounded()?;
     let choices = Choices::new(&request.cells, &request.demands)?;
     let sampler = Sampler::new(request.sampling.clone())
         .map_err(|e| Error::Model { name: "chorale".into(), message: e.to_string() })?;

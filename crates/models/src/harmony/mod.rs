@@ -10,6 +10,7 @@ mod generate;
 mod model;
 mod request;
 mod score;
+mod sung;
 mod verify;
 
 pub use partita_tokens::chorale::{Cell, Step, VOICES, demands};
@@ -21,4 +22,5 @@ pub use generate::{Harmony, Written};
 pub use model::Harmonizer;
 pub use request::{Complete, MOST_SEQUENCES};
 pub use score::NAMES;
+pub use sung::{Rewrite, Sung};
 pub use verify::{random_request, violations};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use partita_nn::{Decoder, Gpt, GptConfig, Input, KvPrecision, Precision, Tensors, log_probability};
+use partita_nn::{Decoder, Gpt, GptConfig, Input, KvPrecision, Precision, log_probability};
 use partita_tokens::chorale::{FEATURES, FEATURES_EACH, TOKENS, VOCAB, VOICES};
-use sha2::{Digest, Sha256};
 
 use super::{Error, HarmonyConfig};
+use crate::checkpoint::Checkpoint;
 use crate::stage::Compute;
 
 /// Writes the missing voices of chorales.
@@ -36,25 +36,19 @@ impl Harmonizer {
     /// Loads `model.json` and `model.safetensors`; `name` appears in errors.
     ///
     /// # Errors
-    /// [`Error::Tampered`] if the checksum differs, [`Error::Model`] for a configuration or tensor that does not fit.
+    /// [`Error::Checkpoint`]: the checksum differs, or a configuration or tensor does not fit.
     pub fn load(
         name: &str,
         config: &[u8],
         weights: &[u8],
         precision: Precision,
     ) -> Result<Harmonizer, Error> {
-        let error = |message: String| Error::Model { name: name.to_owned(), message };
-        let config: HarmonyConfig =
-            serde_json::from_slice(config).map_err(|e| error(format!("model.json: {e}")))?;
-        let got: String = Sha256::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect();
-        if got != config.sha256 {
-            let name = format!("{name}/model.safetensors");
-            return Err(Error::Tampered { name, expected: config.sha256, got });
-        }
-        let gpt_config = sizes(&config).map_err(error)?;
-        let tensors = Tensors::from_bytes(weights.to_vec()).map_err(|e| error(e.to_string()))?;
-        let gpt = Gpt::load(&tensors, gpt_config, precision).map_err(|e| error(e.to_string()))?;
-        Ok(Harmonizer { config, gpt: Arc::new(gpt) })
+        let checkpoint = Checkpoint(name);
+        let config: HarmonyConfig = checkpoint.config(config)?;
+        let sizes = sizes(&config).map_err(|error| checkpoint.unfit(error))?;
+        let tensors = checkpoint.tensors(weights, &config.sha256)?;
+        let gpt = checkpoint.gpt(&tensors, sizes, precision)?;
+        Ok(Harmonizer { config, gpt })
     }
 
     /// A network that has learned nothing, for tests and for measuring speed.
@@ -65,6 +59,11 @@ impl Harmonizer {
         let gpt_config = sizes(&config).map_err(Error::model)?;
         let gpt = Gpt::random(gpt_config, precision, seed).map_err(Error::model)?;
         Ok(Harmonizer { config, gpt: Arc::new(gpt) })
+    }
+
+    /// Bytes of memory the loaded model holds: packed matrices, embeddings and normalisations.
+    pub fn memory_bytes(&self) -> usize {
+        self.gpt.memory_bytes()
     }
 
     /// Trained numbers.

@@ -2,7 +2,7 @@
 
 use partita_nn::Sampling;
 use partita_score::{Meter, Note, Ppq};
-use partita_tokens::chorale::demands::{Cadence, Demands, MAX_STEPS};
+use partita_tokens::chorale::demands::{Cadence, Choices, Demands, MAX_STEPS};
 use partita_tokens::chorale::{Cell, STEPS_PER_BEAT, VOICES};
 
 use super::Error;
@@ -110,8 +110,18 @@ impl Complete {
         self.demands.cadence = Some(Cadence { tonic, steps: held.min(longest) });
     }
 
+    /// Whether it can be written at all.
+    ///
+    /// # Errors
+    /// A value out of range or a contradiction.
+    pub fn check(&self) -> Result<(), Error> {
+        self.bounded()?;
+        Choices::new(&self.cells, &self.demands)?;
+        Ok(())
+    }
+
     /// Checks what the demands do not.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(super) fn bounded(&self) -> Result<(), Error> {
         if !(1..=MOST_SEQUENCES).contains(&self.variations) {
             return Err(Error::range("variations", format!("in 1..={MOST_SEQUENCES}"), self.variations));
         }

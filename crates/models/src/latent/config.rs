@@ -1,11 +1,10 @@
 //! `model.json` of a model of ours, and the models inside the program.
 
 use partita_kernels::Precision;
-use partita_nn::Tensors;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{Error, Format, LatentModel};
+use crate::checkpoint::Checkpoint;
 
 /// What `model.json` says of `model.safetensors`; the sizes are for people, networks are read off their tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,22 +99,14 @@ impl LatentModel {
         weights: &[u8],
         precision: Option<Precision>,
     ) -> Result<LatentModel, Error> {
-        let error = |message: String| Error::Model { name: name.to_owned(), message };
-        let config: LatentConfig =
-            serde_json::from_slice(config).map_err(|it| error(format!("model.json: {it}")))?;
-        if config.family != LatentConfig::FAMILY {
-            let expected = LatentConfig::FAMILY;
-            return Err(error(format!("family must be {expected:?}, got {:?}", config.family)));
-        }
+        let checkpoint = Checkpoint(name);
+        let config: LatentConfig = checkpoint.config(config)?;
+        checkpoint.family(LatentConfig::FAMILY, &config.family)?;
         let format = Format::parse(&config.tokens).ok_or_else(|| {
-            error(format!("tokens must be one of {}, got {:?}", Format::names(), config.tokens))
+            let names = Format::names();
+            checkpoint.unfit(format!("tokens must be one of {names}, got {:?}", config.tokens))
         })?;
-        let got: String = Sha256::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect();
-        if got != config.sha256 {
-            let expected = config.sha256;
-            return Err(error(format!("model.safetensors must have sha256 {expected}, got {got}")));
-        }
-        let tensors = Tensors::from_bytes(weights.to_vec()).map_err(|it| error(it.to_string()))?;
+        let tensors = checkpoint.tensors(weights, &config.sha256)?;
         let mut model = LatentModel::load(name, &tensors, Some((format, config.steps)), precision)?;
         model.widened = config.widened;
         Ok(model)

@@ -3,10 +3,13 @@
 use partita_tokens::ConvertError;
 
 use super::Format;
+use crate::checkpoint;
 
 /// One line each: the thing, what is allowed, what came.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
     #[error("model {name}: {message}")]
     Model { name: String, message: String },
     /// A verb that this kind of model does not know.

@@ -1,5 +1,6 @@
 //! What a lead sheet writer's checkpoint says of itself (`model.json`).
 
+use partita_nn::GptConfig;
 use serde::{Deserialize, Serialize};
 
 /// Sizes and meaning of a lead sheet writer's weights.
@@ -32,4 +33,9 @@ pub struct MelodyConfig {
 
 impl MelodyConfig {
     pub const FAMILY: &str = "melody";
+
+    pub(super) fn sizes(&self) -> GptConfig {
+        let sizes = GptConfig::new(self.vocab, self.context, self.width, self.layers, self.heads);
+        GptConfig { rotary: self.rotary, ..sizes }
+    }
 }

@@ -2,7 +2,7 @@
 
 use partita_score::demands::Contradiction;
 
-use crate::stage;
+use crate::{checkpoint, stage};
 
 /// One line each: the field, what is allowed, what came.
 #[derive(Debug, thiserror::Error)]
@@ -12,8 +12,8 @@ pub enum Error {
     /// Demands that no melody can meet, found before anything is written.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),
-    #[error("weights of {name} must have sha256 {expected}, got {got}; the file is cut short or changed")]
-    Tampered { name: String, expected: String, got: String },
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
     #[error("model {name}: {message}")]
     Model { name: String, message: String },
     #[error("bar {bar} needs more than the {context} tokens the model can read at once, got {tokens}")]

@@ -16,7 +16,7 @@ mod writer;
 pub use config::MelodyConfig;
 pub use draft::Draft;
 pub use error::Error;
-pub use read::{Heard, read};
+pub use read::{Heard, melody_track, read};
 pub use request::{Given, Harmony, Request};
 pub use research::Attention;
 pub use write::{Lead, Progress, Watch};

@@ -70,7 +70,8 @@ pub fn read(score: &Score, track: Option<usize>) -> Result<Heard, Error> {
     })
 }
 
-fn melody_track(score: &Score) -> Option<usize> {
+/// The track that is most like a melody: one that is called so, else the highest; `None` if all are drums or empty.
+pub fn melody_track(score: &Score) -> Option<usize> {
     let sung = |index: &usize| !score.tracks[*index].is_drums() && !score.tracks[*index].notes.is_empty();
     let named = |index: &usize| {
         let name = score.tracks[*index].name.to_lowercase();

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use partita_nn::{Gpt, GptConfig, Precision, Tensors};
+use partita_nn::{Gpt, GptConfig, Precision};
 use partita_tokens::song::{FORMAT, VOCAB};
-use sha2::{Digest, Sha256};
 
 use super::{Error, MelodyConfig};
+use crate::checkpoint::Checkpoint;
 use crate::stage::{self, Compute, Network};
 
 /// The network with its styles; clones share its weights.
@@ -34,29 +34,14 @@ impl Writer {
     /// Loads `model.json` and `model.safetensors`; `name` appears in errors.
     ///
     /// # Errors
-    /// [`Error::Tampered`] if the checksum differs, [`Error::Model`] for a configuration or tensor that does not fit.
+    /// [`Error::Checkpoint`]: the checksum differs, or a configuration or tensor does not fit.
     pub fn load(name: &str, config: &[u8], weights: &[u8], precision: Precision) -> Result<Writer, Error> {
-        let error = |message: String| Error::Model { name: name.to_owned(), message };
-        let config: MelodyConfig =
-            serde_json::from_slice(config).map_err(|e| error(format!("model.json: {e}")))?;
-        if config.family != MelodyConfig::FAMILY {
-            return Err(error(format!("family must be {:?}, got {:?}", MelodyConfig::FAMILY, config.family)));
-        }
-        if config.tokens != FORMAT || config.vocab != VOCAB as usize {
-            let (tokens, vocab) = (&config.tokens, config.vocab);
-            return Err(error(format!(
-                "tokens must be {FORMAT:?} with {VOCAB} ids, got {tokens:?} with {vocab}"
-            )));
-        }
-        let got: String = Sha256::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect();
-        if got != config.sha256 {
-            let name = format!("{name}/model.safetensors");
-            return Err(Error::Tampered { name, expected: config.sha256, got });
-        }
-        let tensors = Tensors::from_bytes(weights.to_vec()).map_err(|e| error(e.to_string()))?;
-        let sizes = GptConfig::new(config.vocab, config.context, config.width, config.layers, config.heads);
-        let sizes = GptConfig { rotary: config.rotary, ..sizes };
-        let gpt = Gpt::load(&tensors, sizes, precision).map_err(|e| error(e.to_string()))?;
+        let checkpoint = Checkpoint(name);
+        let config: MelodyConfig = checkpoint.config(config)?;
+        checkpoint.family(MelodyConfig::FAMILY, &config.family)?;
+        checkpoint.tokens((FORMAT, VOCAB), (&config.tokens, config.vocab))?;
+        let tensors = checkpoint.tensors(weights, &config.sha256)?;
+        let gpt = checkpoint.gpt(&tensors, config.sizes(), precision)?;
         Ok(Writer::of(config, gpt))
     }
 
@@ -83,11 +68,10 @@ impl Writer {
             version: None,
             licence: None,
         };
-        Ok(Writer::of(config, gpt))
+        Ok(Writer::of(config, Arc::new(gpt)))
     }
 
-    fn of(config: MelodyConfig, gpt: Gpt) -> Writer {
-        let gpt = Arc::new(gpt);
+    fn of(config: MelodyConfig, gpt: Arc<Gpt>) -> Writer {
         let network = Network::new(Arc::clone(&gpt));
         Writer { config, gpt, network }
     }
@@ -124,9 +108,7 @@ impl Writer {
 
     /// Bytes of memory the loaded model holds: packed matrices, embeddings and normalisations.
     pub fn memory_bytes(&self) -> usize {
-        let config = self.gpt.config();
-        let rows = config.vocab + 2 * (2 * config.layers + 1);
-        self.gpt.bytes_per_step() + 4 * rows * config.width
+        self.gpt.memory_bytes()
     }
 
     /// Index of a style.

@@ -24,6 +24,7 @@ mod streaming;
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
+use partita_models::checkpoint::Error::Tampered;
 use partita_models::drums::{
     ALL_LANES, Common, Continue, Drummer, Error, Generate, Humanize, Infill, Progress, Sampling, Take,
     lanes_of,
@@ -278,7 +279,7 @@ fn tampered_or_cut_weights_do_not_load() {
     assert!(error.contains("sha256") && error.contains("drums/model.safetensors"), "{error}");
     let middle = weights.len() / 2;
     weights[middle] ^= 1;
-    assert!(matches!(load(&weights), Err(Error::Tampered { .. })));
+    assert!(matches!(load(&weights), Err(Error::Checkpoint(Tampered { .. }))));
     let other = String::from_utf8_lossy(&config).replace("drums-1", "drums-0");
     let error = Drummer::load("drums", other.as_bytes(), &weights, Precision::Int8)
         .map(|_| ())

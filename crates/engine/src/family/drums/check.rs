@@ -6,10 +6,10 @@ use partita_score::{DrumClass, QuantizedDrums};
 
 use super::kind::{DrumsKind, Manner};
 use crate::Code;
-use crate::family::check::{Check, Chosen, drawn, modelled};
+use crate::family::check::{Check, Chosen, MOST_VARIATIONS, drawn, modelled, no_words};
 use crate::family::limits::Size;
 use crate::request::fields::{self, Offer};
-use crate::request::groups::{Composed, Delivered, Sampled};
+use crate::request::groups::{Composed, Delivered, Played};
 use crate::request::input::{self, Music};
 use crate::request::problems::{Problems, text};
 use crate::request::{Continue, FileFormat, Generate, Humanize, Infill, OutputFormat};
@@ -27,23 +27,12 @@ pub(crate) fn generate(request: &mut Generate, chosen: &Chosen, kind: &DrumsKind
     let usual = if kind.find(USUAL_STYLE).is_some() { USUAL_STYLE } else { "any" };
     let manner = manner(&mut request.style, usual, chosen, kind, check);
     modelled(&mut request.modelled(), chosen);
-    sampled(&mut request.sampled(), manner.as_ref(), check);
+    played(&mut request.played(), manner.as_ref(), check);
+    drawn(&mut request.sampled(), MOST_VARIATIONS, Sampling::default(), check);
     let problems = &mut check.problems;
     let name = &chosen.name;
-    for (field, is_given) in [
-        ("prompt", request.prompt.is_some()),
-        ("negative", request.negative.is_some()),
-        ("guidance", request.guidance.is_some()),
-        ("instruments", request.instruments.is_some()),
-    ] {
-        problems.useless(field, is_given, format_args!("{name} reads no words"));
-    }
+    no_words(request, name, problems);
     obeys(&request.composed(), name, problems);
-    let why = format_args!("{name} plays bars; say bars and tempo");
-    problems.useless("seconds", request.seconds.is_some(), why);
-    // Whoever watches is told all notes.
-    let is_silent = request.stream.take() == Some(false);
-    problems.useless("stream", is_silent, format_args!("{name} always tells its notes"));
     fields::format(&mut request.format, &mut request.files, problems);
     let bars = *request.bars.get_or_insert(USUAL_BARS);
     problems.whole("bars", 1..=32, Some(bars));
@@ -81,7 +70,8 @@ pub(crate) fn continue_(
 ) {
     let manner = manner(&mut request.style, "any", chosen, kind, check);
     modelled(&mut request.modelled(), chosen);
-    sampled(&mut request.sampled(), manner.as_ref(), check);
+    played(&mut request.played(), manner.as_ref(), check);
+    drawn(&mut request.sampled(), MOST_VARIATIONS, Sampling::default(), check);
     obeys(&request.composed(), &chosen.name, &mut check.problems);
     let bars = *request.bars.get_or_insert(USUAL_BARS);
     check.problems.whole("bars", 1..=32, Some(bars));
@@ -103,7 +93,8 @@ pub(crate) fn infill(
 ) {
     let manner = manner(&mut request.style, "any", chosen, kind, check);
     modelled(&mut request.modelled(), chosen);
-    sampled(&mut request.sampled(), manner.as_ref(), check);
+    played(&mut request.played(), manner.as_ref(), check);
+    drawn(&mut request.sampled(), MOST_VARIATIONS, Sampling::default(), check);
     obeys(&request.composed(), &chosen.name, &mut check.problems);
     for (field, is_given) in [("track", request.track.is_some()), ("pitches", request.pitches.is_some())] {
         check.problems.useless(field, is_given, format_args!("{} plays drums", chosen.name));
@@ -187,7 +178,7 @@ fn quantized<'a>(music: Option<&'a Music>, check: &mut Check) -> Option<(&'a Mus
 /// Adds the files of a request to what the task makes.
 pub(crate) fn tally(size: &Size, files: Option<&Vec<FileFormat>>, takes: Option<usize>, check: &mut Check) {
     let files = files.map(Vec::as_slice).unwrap_or_default();
-    let takes = takes.unwrap_or(1).min(64);
+    let takes = takes.unwrap_or(1).min(MOST_VARIATIONS);
     check.tally.add(size, files, takes, SAMPLE_RATE, &mut check.problems);
 }
 
@@ -221,7 +212,7 @@ fn manner(
     None
 }
 
-fn sampled(fields: &mut Sampled, manner: Option<&Manner>, check: &mut Check) {
+fn played(fields: &mut Played, manner: Option<&Manner>, check: &mut Check) {
     kit(fields.kit, manner, check);
     let problems = &mut check.problems;
     problems.real("density", "[0, 1]", |density| (0.0..=1.0).contains(&density), *fields.density);
@@ -230,8 +221,6 @@ fn sampled(fields: &mut Sampled, manner: Option<&Manner>, check: &mut Check) {
         let allowed = "lowest and highest in 1..=127, lowest first";
         problems.add("velocity", allowed, format_args!("[{low}, {high}]"));
     }
-    problems.whole("variations", 1..=64, Some(*fields.variations.get_or_insert(1)));
-    drawn(fields, Sampling::default(), check);
 }
 
 /// Checks the drums asked for and writes their proper names back.

@@ -11,16 +11,15 @@ use partita_score::{DrumPattern, Hit, Meter, QuantizedDrums, Score, Tick};
 use super::Model;
 use super::check::{self, names};
 use super::stream::{Listener, Place};
-use crate::family::check::Check;
+use crate::family::check::late_check;
 use crate::family::deliver::{Frame, PLAYED, Piece, Wanted, deliver, file_name};
-use crate::family::limits::{Size, Tally};
+use crate::family::limits::Size;
 use crate::family::model::Kind;
 use crate::family::{Made, Report};
-use crate::request::groups::Sampled;
+use crate::request::groups::{Played, Sampled};
 use crate::request::input::{self, Music};
-use crate::request::problems::Problems;
 use crate::request::{Continue, Generate, Humanize, Infill, fields};
-use crate::{Code, Config, Fault, Problem};
+use crate::{Code, Fault, Problem};
 
 /// New bars.
 ///
@@ -29,7 +28,7 @@ use crate::{Code, Config, Fault, Problem};
 pub(crate) fn generate(model: &Model, request: &Generate, report: &mut dyn Report) -> Result<Made, Fault> {
     let mut request = request.clone();
     let style = style(model, request.style.as_deref())?;
-    let common = common(style, request.seed, &request.sampled())?;
+    let common = common(style, request.seed, sampling(&request.sampled()), &request.played())?;
     let time = request.time_signature.unwrap_or([4, 4]);
     let meter =
         fields::meter(time).ok_or_else(|| Fault::field("#/time_signature", fields::METERS, "another"))?;
@@ -111,7 +110,7 @@ pub(crate) fn continue_(
         check::tally(&size, request.files.as_ref(), request.variations, check);
     })?;
     let style = style(model, request.style.as_deref())?;
-    let common = common(style, request.seed, &request.sampled())?;
+    let common = common(style, request.seed, sampling(&request.sampled()), &request.played())?;
     let mut before = drums.pattern;
     let start = before.steps();
     // The tempo that sounds where the new bars begin, which need not be that of the first stroke.
@@ -180,7 +179,7 @@ pub(crate) fn infill(
         check::tally(&Size::of(&music.score), request.files.as_ref(), request.variations, check);
     })?;
     let style = style(model, request.style.as_deref())?;
-    let mut common = common(style, request.seed, &request.sampled())?;
+    let mut common = common(style, request.seed, sampling(&request.sampled()), &request.played())?;
     common.lanes = open_lanes(&common)?;
     let [first, last] = request.bars.unwrap_or([1, drums.pattern.bars]);
     let variations = request.variations.unwrap_or(1);
@@ -342,15 +341,6 @@ fn tick(score: &Score, step: u32) -> Tick {
     Tick((f64::from(step) * f64::from(score.ppq.get()) / 4.0).round() as u32)
 }
 
-/// Checks that had to wait until the file was there.
-fn late_check(add: impl FnOnce(&mut Check)) -> Result<(), Fault> {
-    let config = Config::default();
-    let (problems, tally) = (Problems::default(), Tally::default());
-    let mut check = Check { config: &config, given: None, problems, tally };
-    add(&mut check);
-    check.problems.finish()
-}
-
 fn style(model: &Model, name: Option<&str>) -> Result<Style, Fault> {
     let name = name.unwrap_or("any");
     if let Kind::Drums(kind) = &model.description().kind
@@ -364,7 +354,16 @@ fn style(model: &Model, name: Option<&str>) -> Result<Style, Fault> {
     Err(Fault::new(Code::UnknownStyle, format!("this model has no style {name:?} any more")))
 }
 
-fn common(style: Style, seed: Option<u64>, fields: &Sampled) -> Result<Common, Fault> {
+fn sampling(fields: &Sampled) -> Sampling {
+    let usual = Sampling::default();
+    Sampling {
+        temperature: fields.temperature.unwrap_or(usual.temperature),
+        top_k: fields.top_k.unwrap_or(usual.top_k),
+        top_p: fields.top_p.unwrap_or(usual.top_p),
+    }
+}
+
+fn common(style: Style, seed: Option<u64>, sampling: Sampling, fields: &Played) -> Result<Common, Fault> {
     let lanes = match fields.kit.as_ref() {
         None => model::ALL_LANES,
         Some(words) => {
@@ -372,16 +371,11 @@ fn common(style: Style, seed: Option<u64>, fields: &Sampled) -> Result<Common, F
             lanes_of(&drums.map_err(|error| Fault::new(Code::InvalidRequest, format!("kit: {error}")))?)
         }
     };
-    let usual = Sampling::default();
     let [low, high] = fields.velocity.unwrap_or([1, 127]);
     Ok(Common {
         style,
         seed: seed.unwrap_or(0),
-        sampling: Sampling {
-            temperature: fields.temperature.unwrap_or(usual.temperature),
-            top_k: fields.top_k.unwrap_or(usual.top_k),
-            top_p: fields.top_p.unwrap_or(usual.top_p),
-        },
+        sampling,
         density: *fields.density,
         lanes,
         velocities: low..=high,

@@ -8,7 +8,7 @@ use partita_score::harmony::{Chord, Key};
 use partita_score::{Meter, Score};
 use partita_tokens::song::{ChordClass, Hidden, PITCHES};
 
-use super::line::{Tune, pitched};
+use super::line::Tune;
 use super::obey::{self, Obeyed, Place, Words};
 use crate::request::groups::{Composed, Sampled};
 use crate::request::input::{self, Music};
@@ -96,7 +96,7 @@ impl Ask {
         let (tempo, bars) = (request.tempo.unwrap_or(super::check::USUAL_TEMPO), request.bars.unwrap_or(8));
         const NOTES: &str = "seed_notes";
         let score =
-            request.seed_notes.as_ref().map(|notes| pitched(&input::from_notes(notes, tempo, meter, NOTES)));
+            request.seed_notes.as_ref().map(|notes| input::from_notes(notes, tempo, meter, NOTES).pitched());
         let fields = fields!(request);
         if let Some(score) = score {
             return after(score, NOTES, bars, true, &fields, problems);
@@ -111,13 +111,13 @@ impl Ask {
     /// `None` after a problem.
     pub fn continue_(request: &mut Continue, music: &Music, problems: &mut Problems) -> Option<Ask> {
         let bars = request.bars.unwrap_or(4);
-        after(pitched(music), music.field, bars, false, &fields!(request), problems)
+        after(music.pitched(), music.field, bars, false, &fields!(request), problems)
     }
 
     /// `None` after a problem.
     pub fn infill(request: &mut Infill, music: &Music, problems: &mut Problems) -> Option<Ask> {
         let track = request.track.map(|track| track.saturating_sub(1));
-        let tune = Tune::read(pitched(music), track, music.field);
+        let tune = Tune::read(music.pitched(), track, music.field);
         let tune = tune.map_err(|fault| problems.merge(fault)).ok()?;
         let heard = &tune.heard;
         let all = heard.piece.bars;
@@ -167,7 +167,7 @@ impl Ask {
 
     /// `None` after a problem.
     pub fn harmonize(request: &mut Harmonize, music: &Music, problems: &mut Problems) -> Option<Ask> {
-        let tune = Tune::read(pitched(music), None, music.field);
+        let tune = Tune::read(music.pitched(), None, music.field);
         let tune = tune.map_err(|fault| problems.merge(fault)).ok()?;
         let heard = &tune.heard;
         let found = problems.count();
@@ -183,7 +183,7 @@ impl Ask {
         let demands = Demands { range: PITCHES, ..Demands::new(heard.piece.meter, bars, heard.tempo) };
         let chords_per_bar = request.chords_per_bar.unwrap_or(2);
         let variations = request.variations.unwrap_or(1);
-        let drawn = sampling(&super::check::drawing(request).sampled(), None);
+        let drawn = sampling(&request.sampled(), None);
         let asked = Request {
             key,
             style: request.style.clone().filter(|style| style != super::check::ANY),

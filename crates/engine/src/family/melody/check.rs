@@ -6,10 +6,10 @@ use super::ask::Ask;
 use super::kind::MelodyKind;
 use super::obey;
 use crate::Code;
-use crate::family::check::{Check, Chosen, drawn, modelled};
+use crate::family::check::{Check, Chosen, MOST_VARIATIONS, drawn, modelled, no_drums, no_words};
 use crate::family::limits::Size;
 use crate::request::fields::{self, Offer};
-use crate::request::groups::{Delivered, Sampled};
+use crate::request::groups::{Delivered, Played, Sampled};
 use crate::request::input::{self, MOST_TRACKS, Music};
 use crate::request::problems::text;
 use crate::request::{Continue, FileFormat, Generate, Harmonize, Infill, OutputFormat};
@@ -27,28 +27,11 @@ pub(crate) fn generate(request: &mut Generate, chosen: &Chosen, kind: &MelodyKin
     let found = check.problems.count();
     modelled(&mut request.modelled(), chosen);
     style(&mut request.style, chosen, kind, check);
-    sampled(&mut request.sampled(), &chosen.name, check);
+    played(&mut request.played(), &chosen.name, check);
+    sampled(&mut request.sampled(), check);
     let (problems, name) = (&mut check.problems, &chosen.name);
-    for (field, is_given) in [
-        ("prompt", request.prompt.is_some()),
-        ("negative", request.negative.is_some()),
-        ("guidance", request.guidance.is_some()),
-        ("instruments", request.instruments.is_some()),
-    ] {
-        problems.useless(field, is_given, format_args!("{name} reads no words"));
-    }
-    let why = format_args!("{name} writes bars; say bars and tempo");
-    problems.useless("seconds", request.seconds.is_some(), why);
-    for (field, is_given) in [
-        ("fill", request.fill.is_some()),
-        ("swing", request.swing.is_some()),
-        ("humanize", request.humanize.is_some()),
-    ] {
-        problems.useless(field, is_given, format_args!("{name} plays no drums"));
-    }
-    // Whoever watches is told all notes.
-    let is_silent = request.stream.take() == Some(false);
-    problems.useless("stream", is_silent, format_args!("{name} always tells its notes"));
+    no_words(request, name, problems);
+    no_drums(request, name, problems);
     fields::format(&mut request.format, &mut request.files, problems);
     let bars = *request.bars.get_or_insert(USUAL_BARS);
     problems.whole("bars", 1..=32, Some(bars));
@@ -82,7 +65,8 @@ pub(crate) fn continue_(
     let found = check.problems.count();
     modelled(&mut request.modelled(), chosen);
     style(&mut request.style, chosen, kind, check);
-    sampled(&mut request.sampled(), &chosen.name, check);
+    played(&mut request.played(), &chosen.name, check);
+    sampled(&mut request.sampled(), check);
     let bars = *request.bars.get_or_insert(USUAL_NEW_BARS);
     check.problems.whole("bars", 1..=32, Some(bars));
     check.problems.useless("fill", request.fill.is_some(), format_args!("{} plays no drums", chosen.name));
@@ -105,7 +89,8 @@ pub(crate) fn infill(
     let found = check.problems.count();
     modelled(&mut request.modelled(), chosen);
     style(&mut request.style, chosen, kind, check);
-    sampled(&mut request.sampled(), &chosen.name, check);
+    played(&mut request.played(), &chosen.name, check);
+    sampled(&mut request.sampled(), check);
     check.problems.whole("track", 1..=MOST_TRACKS, request.track);
     if let Some([low, high]) = request.pitches.filter(|[low, high]| low > high || *high > 127) {
         let allowed = "lowest and highest in 0..=127, lowest first";
@@ -129,39 +114,12 @@ pub(crate) fn harmonize(
     let found = check.problems.count();
     modelled(&mut request.modelled(), chosen);
     style(&mut request.style, chosen, kind, check);
-    sampled(&mut drawing(request).sampled(), &chosen.name, check);
+    sampled(&mut request.sampled(), check);
     check.problems.whole("chords_per_bar", 1..=8, Some(*request.chords_per_bar.get_or_insert(2)));
     delivered(&mut request.delivered(), check);
     let Some(music) = music.filter(|_| check.problems.count() == found) else { return };
     if Ask::harmonize(request, music, &mut check.problems).is_some() {
         tally(&Size::of(&music.score), request.files.as_ref(), request.variations, check);
-    }
-}
-
-/// How tokens are drawn, of a request that has nothing else of [`Sampled`].
-pub(crate) struct Drawing<'a> {
-    request: &'a mut Harmonize,
-    kit: Option<Vec<String>>,
-    density: Option<f64>,
-    velocity: Option<[u8; 2]>,
-}
-
-pub(crate) fn drawing(request: &mut Harmonize) -> Drawing<'_> {
-    Drawing { request, kit: None, density: None, velocity: None }
-}
-
-impl Drawing<'_> {
-    pub fn sampled(&mut self) -> Sampled<'_> {
-        Sampled {
-            kit: &mut self.kit,
-            density: &mut self.density,
-            velocity: &mut self.velocity,
-            variations: &mut self.request.variations,
-            profile: &mut self.request.profile,
-            temperature: &mut self.request.temperature,
-            top_k: &mut self.request.top_k,
-            top_p: &mut self.request.top_p,
-        }
     }
 }
 
@@ -180,7 +138,7 @@ pub(crate) fn continued(ask: &Ask, only_new: bool) -> Size {
 /// Adds the files of a request to what the task makes.
 pub(crate) fn tally(size: &Size, files: Option<&Vec<FileFormat>>, takes: Option<usize>, check: &mut Check) {
     let files = files.map(Vec::as_slice).unwrap_or_default();
-    let takes = takes.unwrap_or(1).min(64);
+    let takes = takes.unwrap_or(1).min(MOST_VARIATIONS);
     check.tally.add(size, files, takes, SAMPLE_RATE, &mut check.problems);
 }
 
@@ -202,12 +160,14 @@ fn style(style: &mut Option<String>, chosen: &Chosen, kind: &MelodyKind, check: 
     check.problems.say(Code::UnknownStyle, "style", detail, Some(allowed.join(", ")));
 }
 
-fn sampled(fields: &mut Sampled, name: &str, check: &mut Check) {
+fn played(fields: &mut Played, name: &str, check: &mut Check) {
     let problems = &mut check.problems;
     problems.useless("kit", fields.kit.is_some(), format_args!("{name} plays no drums"));
     problems.useless("velocity", fields.velocity.is_some(), format_args!("{name} writes no velocities"));
     problems.real("density", "[0, 1]", |density| (0.0..=1.0).contains(&density), *fields.density);
-    problems.whole("variations", 1..=64, Some(*fields.variations.get_or_insert(1)));
+}
+
+fn sampled(fields: &mut Sampled, check: &mut Check) {
     let profile = check.config.profiles.get(USUAL_PROFILE);
     let plain = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0 };
     let usual = profile.map_or(plain, |profile| Sampling {
@@ -215,7 +175,7 @@ fn sampled(fields: &mut Sampled, name: &str, check: &mut Check) {
         top_k: profile.top_k.unwrap_or(plain.top_k),
         top_p: profile.top_p.unwrap_or(plain.top_p),
     });
-    drawn(fields, usual, check);
+    drawn(fields, MOST_VARIATIONS, usual, check);
 }
 
 fn delivered(fields: &mut Delivered, check: &mut Check) {

@@ -7,10 +7,9 @@ use std::ops::{Range, RangeInclusive};
 
 use partita_models::melody::{Error, Heard, Lead, read};
 use partita_score::harmony::{CHORDS_TRACK, chords_track};
-use partita_score::{ChordChange, Note, Score, Tick, Track, edit};
+use partita_score::{ChordChange, Note, Score, Tick, edit};
 use partita_tokens::song::{CELLS, Part, PieceNote};
 
-use crate::request::input::Music;
 use crate::request::problems::Problems;
 use crate::{Code, Fault};
 
@@ -127,16 +126,4 @@ pub(crate) fn cut(lead: &Lead, bars: Range<u32>) -> Lead {
             .collect(),
         ..lead.clone()
     }
-}
-
-/// Notes in JSON whose channel is left out come as drums; a melody hears them.
-pub(crate) fn pitched(music: &Music) -> Score {
-    let mut score = music.score.clone();
-    if music.bytes.is_none() && score.tracks.iter().all(Track::is_drums) {
-        for track in &mut score.tracks {
-            track.channel = 0;
-            track.name = "melody".into();
-        }
-    }
-    score
 }

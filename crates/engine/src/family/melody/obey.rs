@@ -1,11 +1,9 @@
 //! From the fields of a request to what a melody must obey, and from what is wrong with that to fields.
 
-use std::str::FromStr;
-
 use partita_models::melody::{Error, Harmony, Heard};
 use partita_nn::Rng;
-use partita_score::demands::{Contradiction, Demand, Demands, PitchSet, Required, RhythmGrid, StrongBeats};
-use partita_score::harmony::{Chord, Key, NoteName, Progression, Scale, SyntaxError, progressions};
+use partita_score::demands::{Contradiction, Demand, Demands, RhythmGrid, StrongBeats};
+use partita_score::harmony::{Chord, Key, Progression, Scale, progressions};
 use partita_score::{Beat, Meter, Tick};
 
 use super::line::usual_range;
@@ -13,6 +11,7 @@ use crate::Code;
 use crate::request::fields::one_of;
 use crate::request::groups::Composed;
 use crate::request::problems::{Problems, text};
+use crate::request::words::{self, LONGEST_NAME, MOST_NOTES, notes, parsed, pitches, short, syntax};
 
 /// A stream of the seed that no variation draws from, for what is drawn before the model writes.
 const BEFORE: u64 = u64::MAX;
@@ -20,9 +19,6 @@ const BEFORE: u64 = u64::MAX;
 const USUAL_RANGE: [u8; 2] = [57, 81];
 /// Longest text of chords, characters.
 const LONGEST_CHORDS: usize = 2000;
-/// Longest text of a key, scale or mood, characters.
-const LONGEST_NAME: usize = 200;
-const MOST_NOTES: usize = 128;
 
 /// The piece that demands are made of.
 pub(crate) struct Place {
@@ -88,12 +84,11 @@ pub(crate) fn read(
     if problems.count() > found {
         return None;
     }
-    let all = |set, note: &Required| note.pitches().iter().fold(set, |set, pitch| set | PitchSet::of(pitch));
     let cadence = key.filter(|_| *fields.cadence != Some(false)).map(|key| key.tonic.pitch_class());
     let mut demands = Demands {
         scale: scale.map(|scale| scale.pitch_classes()).or(key.map(Key::pitch_classes)),
         range: low..=high,
-        forbidden: forbidden.iter().fold(PitchSet::EMPTY, all),
+        forbidden: pitches(&forbidden),
         required,
         strong_beats,
         max_leap: *fields.max_leap,
@@ -112,8 +107,7 @@ pub(crate) fn read(
 pub(crate) fn key(given: Option<&str>, heard: Option<&Heard>, problems: &mut Problems) -> Option<Key> {
     match given {
         None => Some(heard.and_then(|heard| heard.key).unwrap_or_default()),
-        Some(any) if any.trim().eq_ignore_ascii_case("any") => None,
-        Some(given) => parsed("key", given, problems),
+        Some(given) => words::key(given, problems),
     }
 }
 
@@ -166,25 +160,6 @@ fn chords(
     Some(changes.map(|change| (Tick(change.at.0).0 + start, change.chord)).collect())
 }
 
-fn short(field: &str, given: &str, most: usize, problems: &mut Problems) -> bool {
-    let characters = given.chars().count();
-    if characters > most {
-        problems.add(field, &format!("at most {most} characters"), characters);
-    }
-    characters <= most
-}
-
-fn parsed<T: FromStr<Err = SyntaxError>>(field: &str, given: &str, problems: &mut Problems) -> Option<T> {
-    if !short(field, given, LONGEST_NAME, problems) {
-        return None;
-    }
-    given.parse().map_err(|error| syntax(field, &error, problems)).ok()
-}
-
-fn syntax(field: &str, error: &SyntaxError, problems: &mut Problems) {
-    problems.say(Code::InvalidRequest, field, error, None);
-}
-
 fn named<T>(
     field: &str,
     given: Option<&str>,
@@ -198,34 +173,6 @@ fn named<T>(
         problems.add(field, &one_of(names), text(given));
         usual
     })
-}
-
-/// Notes by name or number, each with the place of what is none.
-fn notes(field: &str, words: Option<&[String]>, most: usize, problems: &mut Problems) -> Vec<Required> {
-    let words = words.unwrap_or_default();
-    if words.len() > most {
-        problems.add(field, &format!("at most {most} notes"), words.len());
-        return vec![];
-    }
-    let mut notes = Vec::with_capacity(words.len());
-    for (index, word) in words.iter().enumerate() {
-        let class = || Some(Required::Class(NoteName::from_str(word.trim()).ok()?.pitch_class()));
-        match pitch(word).map(Required::Pitch).or_else(class) {
-            Some(note) => notes.push(note),
-            None => problems.add(&format!("{field}/{index}"), "a note, as in F#4, 61 or Bb", text(word)),
-        }
-    }
-    notes
-}
-
-/// A MIDI pitch: a number, or a name with its octave; C4 is 60.
-fn pitch(word: &str) -> Option<u8> {
-    let word = word.trim();
-    if let Ok(number) = word.parse::<u8>() {
-        return (number < 128).then_some(number);
-    }
-    let octave = word.find(|c: char| c == '-' || c.is_ascii_digit())?;
-    NoteName::from_str(&word[..octave]).ok()?.pitch(word[octave..].parse().ok()?)
 }
 
 /// Under which names a request said what it demands.

@@ -14,14 +14,14 @@ use super::line::{Tune, cut, with};
 use super::obey::{self, Words};
 use super::stream::Stream;
 use super::tap::Tap;
-use crate::family::check::Check;
+use crate::family::check::{asked, late_check};
 use crate::family::deliver::{Frame, PLAYED, Piece, Wanted, deliver, file_name};
-use crate::family::limits::{Size, Tally};
+use crate::family::limits::Size;
 use crate::family::{Made, Report, compute};
 use crate::request::input::Music;
 use crate::request::problems::Problems;
 use crate::request::{Continue, Generate, Harmonize, Infill, OutputFormat};
-use crate::{ChordAt, Code, Config, Fault};
+use crate::{ChordAt, Code, Fault};
 
 /// What the files of a request are called when it has no style.
 const NAME: &str = "melody";
@@ -124,22 +124,6 @@ pub(crate) fn harmonize(
     })?;
     let wanted = Wanted::new(request.output_format, request.files.as_ref(), request.sound.as_deref());
     written(model, &ask, false, request.style.as_deref(), Words::default(), music.field, &wanted, report)
-}
-
-fn asked(read: impl FnOnce(&mut Problems) -> Option<Ask>) -> Result<Ask, Fault> {
-    let mut problems = Problems::default();
-    let ask = read(&mut problems);
-    problems.finish()?;
-    ask.ok_or_else(|| Fault::internal("a request that was checked cannot be read"))
-}
-
-/// Checks that had to wait until the file was there.
-fn late_check(add: impl FnOnce(&mut Check)) -> Result<(), Fault> {
-    let config = Config::default();
-    let mut check =
-        Check { config: &config, given: None, problems: Problems::default(), tally: Tally::default() };
-    add(&mut check);
-    check.problems.finish()
 }
 
 /// Writes what is asked. `only_new`: the answer holds the new bars alone. `music`: the field that given notes are in.

@@ -26,7 +26,7 @@ pub(crate) fn generate(request: &mut Generate, chosen: &Chosen, check: &mut Chec
     for (field, is_given) in request.composed().given() {
         check.problems.useless(field, is_given, why);
     }
-    drawn(&mut request.sampled(), USUAL, check);
+    drawn(&mut request.sampled(), MOST_VARIATIONS, USUAL, check);
     let problems = &mut check.problems;
     said(request, problems);
     let seconds = *request.seconds.get_or_insert(USUAL_SECONDS);
@@ -37,8 +37,7 @@ pub(crate) fn generate(request: &mut Generate, chosen: &Chosen, check: &mut Chec
     if request.negative.is_some() && guidance == 1.0 {
         problems.add("guidance", "above 1 with a negative prompt", guidance);
     }
-    let variations = *request.variations.get_or_insert(1);
-    problems.whole("variations", 1..=MOST_VARIATIONS, Some(variations));
+    let variations = request.variations.unwrap_or(1);
     request.stream.get_or_insert(false);
     fields::format(&mut request.format, &mut request.files, problems);
     let files = request.files.get_or_insert_with(|| vec![FileFormat::Wav]);
