@@ -6,6 +6,7 @@
 mod config;
 mod draft;
 mod error;
+mod promise;
 mod read;
 mod request;
 mod research;

@@ -13,7 +13,7 @@ use partita_tokens::song::{
 };
 
 use super::request::{Given, Harmony, Request};
-use super::{Error, Writer};
+use super::{Error, Writer, promise};
 use crate::stage::{Hear, Player, Sequence};
 
 /// A finished lead sheet.
@@ -61,6 +61,11 @@ pub(super) struct Task {
 }
 
 impl Task {
+    /// Whether holes are filled.
+    pub fn is_filled(&self) -> bool {
+        self.fill
+    }
+
     /// Bars that are written, in their order.
     pub fn written(&self) -> Vec<u32> {
         self.bars.clone().filter(|bar| !self.fill || self.open[*bar as usize].any()).collect()
@@ -185,7 +190,14 @@ fn check(request: &Request) -> Result<(), Error> {
     })
 }
 
+/// Cuts a request, with chords where its demands need them.
 pub(super) fn task(request: &Request) -> Result<Task, Error> {
+    let mut task = cut(request)?;
+    promise::settle(request, &mut task);
+    Ok(task)
+}
+
+fn cut(request: &Request) -> Result<Task, Error> {
     let bars = request.demands.bars;
     let chords = request.harmony != Harmony::None;
     let mut demands = request.demands.clone();

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use partita_models::melody::{Draft, Given, Harmony, Lead, Progress, Request, Writer};
 use partita_models::stage::share;
 use partita_nn::Rng;
-use partita_score::demands::{Demands, StrongBeats, random_demands, violations};
+use partita_score::demands::{Demands, RhythmGrid, StrongBeats, random_demands, violations};
 use partita_score::harmony::Key;
 use partita_score::{Meter, Note, Tick};
 use partita_tokens::song::{Hidden, Part, Piece, PieceNote};
@@ -48,6 +48,44 @@ fn no_lead_sheet_breaks_any_of_the_demands_it_was_written_under() {
         }
     }
     assert!(refused < 20 * written, "{refused} of {} were refused", refused + written);
+}
+
+#[test]
+fn what_only_strong_beats_have_room_for_gets_chords_that_let_it_be() {
+    let (writer, compute) = (writer(), compute());
+    let key: Key = "E minor".parse().unwrap();
+    for (grid, density, meter) in [
+        (RhythmGrid::Whole, None, Meter::COMMON),
+        (RhythmGrid::Half, None, Meter::COMMON),
+        (RhythmGrid::Quarter, Some(4..=4), Meter::COMMON),
+        (RhythmGrid::Quarter, Some(3..=3), Meter::new(3, 4).unwrap()),
+    ] {
+        for strong_beats in [StrongBeats::Licensed, StrongBeats::Strict] {
+            let demands = Demands {
+                scale: Some(key.pitch_classes()),
+                range: 55..=79,
+                cadence: Some(4),
+                grid,
+                density: density.clone(),
+                strong_beats,
+                ..Demands::new(meter, 8, 100.0)
+            };
+            let chord_tones = Some(key.pitch_classes());
+            let request = Request { key: Some(key), chord_tones, ..Request::new(demands.clone(), 3) };
+            let lead = writer.write(&compute, &request, &mut go).expect("writes").remove(0);
+            assert_eq!(broken(&lead, &demands), [""; 0], "{grid:?} {strong_beats:?}");
+            assert!(
+                lead.chords.len() > 1
+                    && lead.chords.iter().all(|(_, chord)| {
+                        chord
+                            .as_ref()
+                            .is_some_and(|chord| chord.pitch_classes().is_subset(key.pitch_classes()))
+                    })
+            );
+            let none = Request { harmony: Harmony::None, ..request };
+            assert!(writer.write(&compute, &none, &mut go).expect("writes")[0].chords.is_empty());
+        }
+    }
 }
 
 #[test]

@@ -116,6 +116,11 @@ impl Plan {
         if plan.is_possible() { Ok(plan) } else { Err(contradiction::find(demands)) }
     }
 
+    /// Whether there is a plan: [`Plan::new`] without the reason why not.
+    pub fn exists(demands: &Demands) -> bool {
+        Plan::build(demands).is_ok_and(|plan| plan.is_possible())
+    }
+
     /// The plan without the question whether there is a melody at all.
     pub(super) fn build(demands: &Demands) -> Result<Plan, Contradiction> {
         demands.check()?;
