@@ -130,24 +130,35 @@ fn line(notes: &[Note], cell: impl Fn(Tick) -> u32) -> (Vec<PieceNote>, Vec<usiz
 
 impl Heard {
     /// The score with the melody's notes in `replaced` (which of them, one flag each) taken out and `new` notes put in;
-    /// all else stays as it is, tick for tick.
+    /// all else stays as it is, tick for tick. A new note gives way to kept ones that ring a little past their cell.
     pub fn splice(&self, score: &Score, replaced: &[bool], new: &[PieceNote], velocity: u8) -> Score {
         let mut score = score.clone();
         let ppq = u64::from(score.ppq.get());
         let tick = |cell: u32| Tick((u64::from(cell) * ppq / u64::from(CELLS)) as u32);
-        let out: Vec<usize> =
-            self.sources.iter().zip(replaced).filter(|(_, out)| **out).map(|(source, _)| *source).collect();
+        let (out, kept): (Vec<_>, Vec<_>) = self.sources.iter().zip(replaced).partition(|(_, out)| **out);
+        let out: Vec<usize> = out.into_iter().map(|(source, _)| *source).collect();
+        let kept: Vec<Note> =
+            kept.into_iter().map(|(source, _)| score.tracks[self.track].notes[*source]).collect();
+        let most = tick(1).0;
         let track = &mut score.tracks[self.track];
         let mut index = 0;
         track.notes.retain(|_| {
             index += 1;
             !out.contains(&(index - 1))
         });
-        let written = new.iter().map(|note| Note {
-            onset: tick(note.onset),
-            end: tick(note.end),
-            pitch: note.pitch,
-            velocity,
+        let written = new.iter().filter_map(|note| {
+            let (mut onset, mut end) = (tick(note.onset), tick(note.end));
+            for other in &kept {
+                let before = other.onset < onset && other.end > onset;
+                if before && (other.end.0 - onset.0 <= most || other.pitch == note.pitch) {
+                    onset = other.end;
+                }
+                if (onset..end).contains(&other.onset) && end.0 - other.onset.0 <= most {
+                    end = other.onset;
+                }
+            }
+            // Under a kept note of its own pitch there is nothing to hear of it.
+            (onset < end).then_some(Note { onset, end, pitch: note.pitch, velocity })
         });
         track.notes.extend(written);
         track.notes.sort_by_key(|note| note.onset);

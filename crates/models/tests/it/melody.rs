@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use partita_models::melody::{Draft, Given, Harmony, Lead, Progress, Request, Writer};
+use partita_models::melody::{Draft, Given, Harmony, Lead, Progress, Request, Writer, read};
 use partita_models::stage::share;
 use partita_nn::Rng;
 use partita_score::demands::{Demands, RhythmGrid, StrongBeats, random_demands, violations};
 use partita_score::harmony::Key;
-use partita_score::{Meter, Note, Tick};
+use partita_score::{Meter, Note, Ppq, Score, Tick, Track};
 use partita_tokens::song::{Hidden, Part, Piece, PieceNote};
 
 use crate::compute;
@@ -209,6 +209,25 @@ fn a_melody_gets_chords_and_stays_as_it_is() {
     let names: Vec<String> =
         harmonized.score(Some(key), 100.0).tracks.iter().map(|it| it.name.clone()).collect();
     assert_eq!(names, ["melody", "chords"]);
+}
+
+#[test]
+fn new_notes_give_way_to_kept_ones_that_ring_past_their_cell() {
+    let note = |onset, end, pitch| Note { onset: Tick(onset), end: Tick(end), pitch, velocity: 70 };
+    // Played: the last note of the first bar rings 15 ticks into the second, the third bar begins 10 early.
+    let notes = vec![note(0, 1440, 60), note(1440, 1935, 67), note(1920, 2880, 64), note(3830, 5760, 62)];
+    let track = Track { name: "melody".into(), notes, ..Track::default() };
+    let score = Score { ppq: Ppq::DEFAULT, tracks: vec![track], ..Score::default() };
+    let heard = read(&score, None).expect("a melody");
+    let replaced = heard.inside(1..2, &(0..=127));
+    assert_eq!(replaced, [false, false, true, false]);
+    let new = [(48, 72, 67), (72, 96, 65)].map(|(onset, end, pitch)| PieceNote { onset, end, pitch });
+    let spliced = heard.splice(&score, &replaced, &new, 90).tracks.remove(0).notes;
+    let sounding: Vec<_> = spliced.iter().map(|note| (note.onset.0, note.end.0, note.pitch)).collect();
+    assert_eq!(
+        sounding,
+        [(0, 1440, 60), (1440, 1935, 67), (1935, 2880, 67), (2880, 3830, 65), (3830, 5760, 62)]
+    );
 }
 
 #[test]

@@ -56,8 +56,16 @@ impl Tune {
         for track in &mut score.tracks {
             track.notes.retain(|note| (start..end).contains(&u64::from(note.onset.0)));
         }
-        let mut heard = Heard { sources: Vec::new(), ..self.heard.clone() };
-        heard.piece.parts[Part::Melody.index()].clear();
+        // What is left of the melody, where it is now.
+        let (given, left) =
+            (&self.score.tracks[self.heard.track].notes, &score.tracks[self.heard.track].notes);
+        let line = self.heard.piece.part(Part::Melody).iter().zip(&self.heard.sources).zip(&replaced);
+        let kept = line.filter(|(_, replaced)| !**replaced).filter_map(|((note, source), _)| {
+            Some((*note, left.iter().position(|other| *other == given[*source])?))
+        });
+        let (line, sources) = kept.unzip();
+        let mut heard = Heard { sources, ..self.heard.clone() };
+        heard.piece.parts[Part::Melody.index()] = line;
         Tune { score, heard, velocity: self.velocity }
     }
 }
