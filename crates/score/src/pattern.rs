@@ -79,16 +79,19 @@ impl DrumPattern {
 
     /// One drum track on channel 9 in General MIDI notes, 480 ticks per quarter.
     ///
-    /// A note lasts a sixteenth or until the next one of its pitch. Onsets before the start move to tick 0; all others
+    /// A note lasts a sixteenth or until the next one of its pitch or the end. Onsets before the start move to tick 0; all others
     /// stay in their step, so a hit that is late by almost half a step comes at most 59 ticks late.
     pub fn to_score(&self) -> Score {
         let ticks_per_step = f64::from(Self::PPQ.get()) / 4.0;
+        let length = Tick((f64::from(self.steps()) * ticks_per_step) as u32);
         let mut notes: Vec<Note> = self
             .hits
             .iter()
             .map(|hit| {
                 let onset = tick_in_step(hit.step, hit.position(), ticks_per_step);
-                let end = Tick(onset.0.saturating_add(ticks_per_step as u32));
+                // Nothing rings past the last bar, so that a loop is as long as it says.
+                let end = onset.0.saturating_add(ticks_per_step as u32).min(length.0).max(onset.0 + 1);
+                let end = Tick(end);
                 Note { onset, end, pitch: hit.class.gm_pitch(), velocity: hit.velocity.clamp(1, 127) }
             })
             .collect();
@@ -107,6 +110,7 @@ impl DrumPattern {
             tracks: vec![track],
             ..Score::default()
         }
+        .until(length)
     }
 
     /// This pattern followed by another one; the tempo stays this one's.

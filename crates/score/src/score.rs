@@ -16,6 +16,8 @@ pub struct Score {
     /// Sorted by tick; each holds until the next.
     pub chords: Vec<ChordChange>,
     pub tracks: Vec<Track>,
+    /// Where silent last bars end; tick 0 if there are none. See [`Score::length`].
+    pub silence: Tick,
 }
 
 /// Notes and controls of one channel and program.
@@ -109,6 +111,26 @@ impl Score {
         self.tracks.iter().flat_map(|track| &track.notes).map(|note| note.end).max().unwrap_or_default()
     }
 
+    /// The end of the last bar: that in which the last note ends and nothing changes any more, or of silent ones after it.
+    pub fn length(&self) -> Tick {
+        let tracks = self.tracks.iter().map(Track::end);
+        let tempos = self.tempos.changes().iter().map(|(at, _)| *at);
+        let meters = self.meters.changes().iter().map(|(at, _)| *at);
+        let (keys, chords) = (self.keys.iter().map(|key| key.at), self.chords.iter().map(|change| change.at));
+        let last = tracks.chain(tempos).chain(meters).chain(keys).chain(chords).max();
+        self.meters.bar_line(last.unwrap_or_default(), self.ppq).max(self.silence)
+    }
+
+    /// This score with silent bars up to `end`, if it is shorter.
+    #[must_use]
+    pub fn until(mut self, end: Tick) -> Score {
+        self.silence = Tick(0);
+        if end > self.length() {
+            self.silence = end;
+        }
+        self
+    }
+
     /// `usual` if nobody plays on it, else the first free channel but the drums'; the last where there is none.
     pub fn free_channel(&self, usual: u8) -> u8 {
         let free = |channel: &u8| *channel != 9 && self.tracks.iter().all(|track| track.channel != *channel);
@@ -140,6 +162,20 @@ mod tests {
         let score = Score { chords, ..Score::default() };
         let seen = [0, 9, 10, 19, 20, 999].map(|at| score.chord_at(Tick(at)).cloned());
         assert_eq!(seen, [None, None, Some(chord.clone()), Some(chord), None, None]);
+    }
+
+    #[test]
+    fn bars_that_are_silent_count() {
+        let note = Note { onset: Tick(0), end: Tick(1441), pitch: 60, velocity: 80 };
+        let track = Track { notes: vec![note], ..Track::default() };
+        let meters = MeterMap::constant(crate::Meter::new(3, 4).unwrap());
+        let score = Score { ppq: Ppq::DEFAULT, meters, tracks: vec![track], ..Score::default() };
+        let lengths = [0, 2880, 4320].map(|end| {
+            let score = score.clone().until(Tick(end));
+            (score.silence.0, score.length().0)
+        });
+        assert_eq!(lengths, [(0, 2880), (0, 2880), (4320, 4320)]);
+        assert_eq!(Score::default().length(), Tick(0));
     }
 
     #[test]

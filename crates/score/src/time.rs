@@ -208,6 +208,18 @@ impl MeterMap {
         value_at(&self.changes, at).unwrap_or(Meter::COMMON)
     }
 
+    /// The first bar line at a tick or after it.
+    pub fn bar_line(&self, at: Tick, ppq: Ppq) -> Tick {
+        let before = self.changes.partition_point(|(from, _)| *from <= at);
+        let (from, meter) = before.checked_sub(1).map_or((Tick(0), Meter::COMMON), |last| self.changes[last]);
+        let bar = u64::from(ppq.get()) * 4 * u64::from(meter.numerator.max(1));
+        let denominator = u64::from(meter.denominator.max(1)).min(bar);
+        let bars = (u64::from(at.0 - from.0) * denominator).div_ceil(bar);
+        let line = u64::from(from.0) + (bars * bar).div_ceil(denominator);
+        let next = self.changes.get(before).map_or(Tick(u32::MAX), |(to, _)| *to);
+        Tick(u32::try_from(line).unwrap_or(u32::MAX)).min(next)
+    }
+
     /// First tick of every bar that starts before `until`, at most [`MeterMap::BAR_LIMIT`] of them.
     ///
     /// A change inside a bar cuts it short: a new bar starts there.

@@ -96,9 +96,10 @@ impl Facts<'_> {
         // The reader has found this header already, so it is there.
         let header = input.bytes.windows(4).position(|bytes| bytes == b"MThd").unwrap_or(0);
         let byte = |at: usize| u16::from(input.bytes.get(header + at).copied().unwrap_or(0));
-        // Bars in which a note starts: the last one may ring into the next bar.
+        // Bars in which a note starts, as the last one may ring into the next bar, and silent ones after them.
         let onsets = input.score.tracks.iter().flat_map(|track| &track.notes).map(|note| note.onset.0);
         let until = onsets.max().map_or(Tick(0), |last| Tick(last.saturating_add(1)));
+        let until = until.max(input.score.silence);
         let bars = input.score.meters.bar_starts(until, input.score.ppq).len();
         Facts { input, format: byte(8) << 8 | byte(9), bars }
     }

@@ -29,12 +29,11 @@ fn song(place: &Place) -> Score {
         ppq: partita_score::Ppq::new(96).expect("valid"),
         tempos: TempoMap::new(vec![(Tick(0), 600_000), (Tick(768), 590_000)]),
         meters: MeterMap::constant(Meter::COMMON),
-        keys: Vec::new(),
-        chords: Vec::new(),
         tracks: vec![
             Track { name: "Bass".into(), channel: 1, program: 33, notes: bass, controls: vec![bend] },
             Track { name: "Kit".into(), channel: 9, program: 0, notes: drums, controls: Vec::new() },
         ],
+        ..Score::default()
     };
     place.write("song.mid", &midi::write(&score));
     assert_eq!(place.score("song.mid"), score);

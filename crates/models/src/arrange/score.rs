@@ -60,6 +60,8 @@ impl Arrangement {
             keys: key.map(|key| key.change(Tick(0))).into_iter().collect(),
             chords,
             tracks,
+            ..Score::default()
         }
+        .until(end)
     }
 }

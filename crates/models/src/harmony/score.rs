@@ -37,7 +37,9 @@ impl Complete {
             chords: Vec::new(),
             keys: vec![],
             tracks: (0..VOICES).map(track).collect(),
+            ..Score::default()
         }
+        .until(Tick(steps.len() as u32 * ticks))
     }
 }
 

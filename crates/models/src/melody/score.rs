@@ -92,6 +92,8 @@ impl Lead {
             keys: key.map(|key| key.change(Tick(0))).into_iter().collect(),
             chords,
             tracks,
+            ..Score::default()
         }
+        .until(end)
     }
 }

@@ -255,7 +255,9 @@ fn join(request: &Request, lead: Lead, arrangement: Arrangement, drums: DrumPatt
             keys: request.lead.key.map(|key| key.change(Tick(0))).into_iter().collect(),
             chords: arrangement.chords.iter().map(change).collect(),
             tracks: tracks.into_iter().map(|(track, _)| track).collect(),
-        },
+            ..Score::default()
+        }
+        .until(end),
         variation: lead.variation,
         lead,
         arrangement,
@@ -275,7 +277,9 @@ pub fn stems(score: &Score) -> Vec<Score> {
             tempos: score.tempos.clone(),
             meters: score.meters.clone(),
             keys: score.keys.clone(),
+            ..Score::default()
         }
+        .until(score.length())
     };
     score.tracks.iter().map(stem).collect()
 }

@@ -9,12 +9,15 @@ use super::{
 };
 use crate::{MeterMap, Result, Score, TempoMap, Tick};
 
+/// Quarter notes after the last note in which an end of track is still the music's.
+const MOST_SILENCE: u32 = 128;
+
 /// Reads a Standard MIDI File of format 0, 1 or 2 (whose patterns are put one after another).
 ///
 /// Notes become one [`crate::Track`] per (chunk, channel, program at the note's start). A note-off, or a note-on
 /// of velocity 0, closes the oldest open note of its pitch; notes never closed and offs without a note are dropped.
 /// Texts of a chunk named `chords` that are chord symbols become [`Score::chords`]; all others are dropped.
-/// SMPTE times become ticks of the same length under a constant tempo.
+/// Silent last bars are those before an end of track that is on a bar line. SMPTE times become ticks of the same length under a constant tempo.
 ///
 /// Forgiven: a RIFF wrapper, junk around chunks, unknown chunks, wrong track counts and lengths, a missing
 /// end-of-track, running status kept across meta and system events.
@@ -31,12 +34,13 @@ pub fn read(bytes: &[u8]) -> Result<Score> {
     let mut shared = Shared::default();
     let mut reader = TrackReader::new();
     let mut tracks = Vec::new();
-    let mut start = Tick(0);
+    let (mut start, mut last) = (Tick(0), Tick(0));
     each_track(bytes, header, |_, chunk| {
         let done = reader.read(bytes, chunk, start, &mut shared)?;
         if header.format == 2 {
             start = done.end;
         }
+        last = last.max(done.end);
         reader.finish(&mut tracks);
         Ok(done)
     })?;
@@ -46,12 +50,11 @@ pub fn read(bytes: &[u8]) -> Result<Score> {
     };
     shared.keys.sort_by_key(|key| key.at);
     shared.chords.sort_by_key(|change| change.at);
-    Ok(Score {
-        ppq,
-        tempos,
-        meters: MeterMap::new(shared.meters),
-        keys: shared.keys,
-        chords: shared.chords,
-        tracks,
-    })
+    let meters = MeterMap::new(shared.meters);
+    let (keys, chords) = (shared.keys, shared.chords);
+    let score = Score { ppq, tempos, meters, keys, chords, tracks, silence: Tick(0) };
+    // Elsewhere than on a bar line, or far away, it says nothing of the music.
+    let most = score.end().0.saturating_add(MOST_SILENCE * u32::from(ppq.get()));
+    let is_told = last.0 <= most && score.meters.bar_line(last, ppq) == last;
+    Ok(if is_told { score.until(last) } else { score })
 }

@@ -8,7 +8,7 @@ use crate::{
     harmony::{CHORDS_TRACK, symbol},
 };
 
-/// Format 1: a conductor track with tempo, metre and key, then one chunk per track.
+/// Format 1: a conductor track with tempo, metre and key, then one chunk per track. All end with the last bar.
 ///
 /// Chord symbols are texts of the first track named `chords`, or of a chunk of that name without notes.
 /// Out-of-range values are clamped. A program change is written at tick 0 of each track unless its own controls
@@ -18,7 +18,8 @@ pub fn write(score: &Score) -> Vec<u8> {
     let place = score.tracks.iter().position(is_chords);
     let own = place.is_none() && !score.chords.is_empty();
     let mut bytes = header(1, score.tracks.len() + 1 + usize::from(own), score);
-    chunk(&mut bytes, conductor(score));
+    let length = score.length();
+    chunk(&mut bytes, conductor(score), length);
     for (index, track) in score.tracks.iter().enumerate() {
         let mut events = Events::default();
         events.meta(Tick(0), 0x03, track.name.as_bytes());
@@ -26,13 +27,13 @@ pub fn write(score: &Score) -> Vec<u8> {
             events.chords(score);
         }
         events.track(track);
-        chunk(&mut bytes, events);
+        chunk(&mut bytes, events, length);
     }
     if own {
         let mut events = Events::default();
         events.meta(Tick(0), 0x03, CHORDS_TRACK.as_bytes());
         events.chords(score);
-        chunk(&mut bytes, events);
+        chunk(&mut bytes, events, length);
     }
     bytes
 }
@@ -45,7 +46,7 @@ pub fn write_format0(score: &Score) -> Vec<u8> {
     for track in &score.tracks {
         events.track(track);
     }
-    chunk(&mut bytes, events);
+    chunk(&mut bytes, events, score.length());
     bytes
 }
 
@@ -158,7 +159,8 @@ fn header(format: u16, chunks: usize, score: &Score) -> Vec<u8> {
     bytes
 }
 
-fn chunk(bytes: &mut Vec<u8>, mut events: Events) {
+/// A chunk that lasts until `end`, or its last event.
+fn chunk(bytes: &mut Vec<u8>, mut events: Events, end: Tick) {
     events.order.sort_by_key(|(at, rank, ..)| (*at, *rank));
     bytes.extend(b"MTrk\0\0\0\0");
     let start = bytes.len();
@@ -168,7 +170,8 @@ fn chunk(bytes: &mut Vec<u8>, mut events: Events) {
         bytes.extend_from_slice(&events.data[from as usize..to as usize]);
         now = at.0;
     }
-    bytes.extend([0, 0xff, 0x2f, 0]);
+    delta(bytes, end.0.saturating_sub(now));
+    bytes.extend([0xff, 0x2f, 0]);
     let length = (bytes.len() - start) as u32;
     bytes[start - 4..start].copy_from_slice(&length.to_be_bytes());
 }

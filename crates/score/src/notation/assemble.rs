@@ -105,7 +105,8 @@ pub(super) fn score(parts: &[Part], ppq: Ppq) -> Result<Score> {
         let (name, program) = (part.name.clone(), part.program);
         score.tracks.push(Track { name, channel, program, notes, controls: Vec::new() });
     }
-    Ok(score)
+    let last = starts.last().zip(order.last()).map_or(0.0, |(start, bar)| start + bars[*bar].length);
+    Ok(score.until(Tick(last.round() as u32)))
 }
 
 /// A measure of the whole score.

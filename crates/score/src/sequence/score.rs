@@ -77,7 +77,7 @@ impl NoteSequence {
             ),
             keys: self.key_signatures.iter().map(|it| key_change(it, ticks.at(it.time))).collect(),
             tempos: ticks.tempos,
-            chords: Vec::new(),
+            ..Score::default()
         }
     }
 }

@@ -159,7 +159,7 @@ impl Sheet {
         let last =
             ends.map(|note| note.end.max(Tick(note.onset.0.saturating_add(1)))).max().unwrap_or_default();
         let marks = score.chords.iter().map(|it| Tick(it.at.0.saturating_add(1)));
-        let end = marks.chain([last]).max().unwrap_or_default();
+        let end = marks.chain([last, score.silence]).max().unwrap_or_default();
         let mut bars = Bars::new(score, end)?;
         let cells = Cells::new(&bars);
         let sounding = score.tracks.iter().filter(|track| !track.notes.is_empty());

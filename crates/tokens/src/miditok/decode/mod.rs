@@ -272,9 +272,8 @@ impl DecodedScore {
             ppq,
             tempos: TempoMap::new(self.tempos.iter().map(|&(at, tempo)| (Tick(at), tempo)).collect()),
             meters: MeterMap::new(meters.collect()),
-            chords: Vec::new(),
-            keys: Vec::new(),
             tracks: tracks.collect(),
+            ..Score::default()
         })
     }
 }
