@@ -31,13 +31,15 @@ pub enum Kind {
     ClosedPipe,
 }
 
-/// A failure, told in one line.
+/// A failure, told in one line and perhaps shown below it.
 #[derive(Debug)]
 pub struct Error {
     pub kind: Kind,
     /// The option or argument it is about.
     pub field: Option<String>,
     pub message: String,
+    /// Lines to show below it: the text at fault with a caret, or nothing.
+    pub below: String,
 }
 
 /// A value outside what its field allows.
@@ -52,16 +54,26 @@ pub struct Invalid {
 
 impl Error {
     pub fn new(kind: Kind, field: impl Into<String>, message: impl Display) -> Error {
-        Error { kind, field: Some(field.into()), message: one_line(&message.to_string()) }
+        Error { field: Some(field.into()), ..Error::told(kind).saying(message) }
     }
 
     pub fn failed(message: impl Display) -> Error {
-        Error { kind: Kind::Failed, field: None, message: one_line(&message.to_string()) }
+        Error::told(Kind::Failed).saying(message)
     }
 
     /// A failure that has been told in full: it only decides the exit code.
     pub fn told(kind: Kind) -> Error {
-        Error { kind, field: None, message: String::new() }
+        Error { kind, field: None, message: String::new(), below: String::new() }
+    }
+
+    /// With a message.
+    pub fn saying(self, message: impl Display) -> Error {
+        Error { message: one_line(&message.to_string()), ..self }
+    }
+
+    /// With lines to show below the message.
+    pub fn with(self, below: String) -> Error {
+        Error { below, ..self }
     }
 
     pub fn usage(field: &str, message: impl Display) -> Error {
@@ -78,8 +90,7 @@ impl Error {
     }
 
     pub fn interrupted() -> Error {
-        let message = "interrupted; nothing was written".to_owned();
-        Error { kind: Kind::Interrupted, field: None, message }
+        Error::told(Kind::Interrupted).saying("interrupted; nothing was written")
     }
 
     pub fn exit_code(&self) -> u8 {
@@ -305,6 +316,6 @@ impl From<clap::Error> for Error {
             }
         };
         let field = (!field.is_empty()).then_some(field);
-        Error { kind: Kind::Usage, field, message: one_line(&message) }
+        Error { field, ..Error::told(Kind::Usage).saying(message) }
     }
 }

@@ -20,6 +20,9 @@ pub struct Written<'a> {
     pub seed: u64,
     pub key: Option<Key>,
     pub leads: &'a [Lead],
+    /// The bar of the piece, counted from 0, that the lead sheets begin with; the bars of the whole piece.
+    pub first: u32,
+    pub bars: u32,
     /// What was written to files, one a lead sheet.
     pub scores: &'a [Score],
     /// Bars written anew, counted from 1, where a command chose them.
@@ -34,7 +37,8 @@ pub struct Written<'a> {
 /// # Errors
 /// When a file cannot be named or nobody reads the answer.
 pub fn finish(written: Written) -> Result<()> {
-    let Written { session, writer, seed, key, leads, scores, anew, command, delivery, mut clock } = written;
+    let Written { session, writer, seed, key, leads, first, bars, scores, anew, .. } = written;
+    let Written { command, delivery, mut clock, .. } = written;
     let (files, has_stdout) = delivery.summary();
     let names: Vec<Vec<String>> = (0..leads.len()).map(|index| delivery.names(index).to_vec()).collect();
     delivery.commit()?;
@@ -47,7 +51,7 @@ pub fn finish(written: Written) -> Result<()> {
         "key": key.map(|key| key.to_string()),
         "tempo": report::round(scores[0].tempos.bpm_at(partita_score::Tick(0)), 3),
         "time": leads[0].piece.meter.to_string(),
-        "bars": leads[0].piece.bars,
+        "bars": bars,
         "takes": takes.map(|((lead, score), files)| take(lead, score, files)).collect::<Result<Vec<_>>>()?,
         "files": files,
         "model": told(writer),
@@ -70,7 +74,7 @@ pub fn finish(written: Written) -> Result<()> {
             if leads.len() > 1 {
                 let _ = writeln!(text, "take {} of {}", index + 1, leads.len());
             }
-            text += &sheet(lead, key);
+            text += &sheet_from(lead, key, first);
         }
     }
     text += &report::ending(session, &files, &facts, &command);
@@ -109,6 +113,11 @@ pub fn told(writer: &Writer) -> Value {
 
 /// A line a bar: its chords, and its notes by name; a dot is half a beat that a note rings on, a dash one of silence.
 pub fn sheet(lead: &Lead, key: Option<Key>) -> String {
+    sheet_from(lead, key, 0)
+}
+
+/// As [`sheet`], of bars of a longer piece; `first` is counted from 0.
+fn sheet_from(lead: &Lead, key: Option<Key>, first: u32) -> String {
     let piece = &lead.piece;
     let (length, half) = (piece.cells_per_bar(), CELLS / 2);
     let melody = piece.part(Part::Melody);
@@ -119,7 +128,7 @@ pub fn sheet(lead: &Lead, key: Option<Key>) -> String {
     let width = (0..piece.bars).map(|bar| chord_of(bar).chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for bar in 0..piece.bars {
-        let _ = write!(text, "{:>3} | {:width$} |", bar + 1, chord_of(bar));
+        let _ = write!(text, "{:>3} | {:width$} |", first + bar + 1, chord_of(bar));
         for slot in (bar * length..(bar + 1) * length).step_by(half as usize) {
             let inside = |cell: u32| (slot..slot + half).contains(&cell);
             let begun: Vec<_> = melody.iter().filter(|note| inside(note.onset)).collect();

@@ -60,5 +60,6 @@ fn tell(error: &Error, json: bool) {
     if json {
         drop(output::write_stdout(format!("{}\n", error.to_json()).as_bytes()));
     }
-    drop(output::write_stderr(&format!("error: {}\n", error.message)));
+    let below = error.below.lines().map(|line| format!("  {line}\n")).collect::<String>();
+    drop(output::write_stderr(&format!("error: {}\n{below}", error.message)));
 }

@@ -99,6 +99,15 @@ pub fn pitch(text: &str) -> Option<u8> {
 }
 
 pub fn range(text: &str) -> Result<Pitches, Invalid> {
+    low_high("range", text)
+}
+
+/// Pitches of the notes that are written anew.
+pub fn pitches(text: &str) -> Result<Pitches, Invalid> {
+    low_high("pitches", text)
+}
+
+fn low_high(field: &'static str, text: &str) -> Result<Pitches, Invalid> {
     // The first dash behind a character that is no dash, so that C-1-C4 is read too.
     let dash = text
         .char_indices()
@@ -106,7 +115,7 @@ pub fn range(text: &str) -> Result<Pitches, Invalid> {
         .find(|(at, c)| *c == '-' && text[..*at].ends_with(|c: char| c.is_ascii_digit()));
     let ends = dash.and_then(|(at, _)| pitch(&text[..at]).zip(pitch(&text[at + 1..])));
     let (low, high) = ends.filter(|(low, high)| low <= high).ok_or_else(|| Invalid {
-        field: "range",
+        field,
         allowed: "low-high, as in 55-79 or G3-G5, low first".into(),
         got: format!("{text:?}"),
     })?;
@@ -148,7 +157,7 @@ fn strong_beats(text: &str) -> Result<StrongBeats, Invalid> {
 
 /// A text that could not be read, with a caret under the character at fault.
 pub fn syntax(field: &'static str, error: &SyntaxError) -> Error {
-    Error::usage(field, format!("{error}\n{}", error.caret()))
+    Error::usage(field, error).with(error.caret())
 }
 
 /// The most bars that are written or read at once.

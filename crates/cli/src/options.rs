@@ -150,13 +150,18 @@ impl Playing {
 
     /// These options, written out in full.
     pub fn echo(&self, seed: u64, line: &mut CommandLine) {
+        self.echo_tokens(seed, line);
+        line.option("velocity", &self.velocity);
+    }
+
+    /// Those that a melody has something for.
+    pub fn echo_tokens(&self, seed: u64, line: &mut CommandLine) {
         line.option("variations", self.variations);
         line.option("seed", seed);
         line.option("temperature", self.temperature);
         line.option("top-k", self.top_k);
         line.option("top-p", self.top_p);
         line.maybe("density", self.density);
-        line.option("velocity", &self.velocity);
     }
 }
 
@@ -165,6 +170,13 @@ impl Playing {
 pub struct LaneList {
     pub lanes: Lanes,
     text: String,
+}
+
+impl LaneList {
+    /// Whether no drum is left out.
+    pub fn is_all(&self) -> bool {
+        self.lanes == ALL_LANES
+    }
 }
 
 impl Default for LaneList {

@@ -263,9 +263,7 @@ pub fn write_stderr(text: &str) -> Result<()> {
 
 fn finish(written: std::io::Result<()>) -> Result<()> {
     written.map_err(|e| match e.kind() {
-        std::io::ErrorKind::BrokenPipe => {
-            Error { kind: Kind::ClosedPipe, field: None, message: String::new() }
-        }
+        std::io::ErrorKind::BrokenPipe => Error::told(Kind::ClosedPipe),
         _ => Error::failed(format!("cannot write the result: {e}")),
     })
 }

@@ -62,7 +62,7 @@ pub fn interrupted(step: u32, saved: Option<u32>, command: &CommandLine) -> Erro
             "interrupted at step {step}; the checkpoint is that of step {saved}; go on with: {command}"
         ),
     };
-    Error { kind: Kind::Interrupted, field: None, message }
+    Error::told(Kind::Interrupted).saying(message)
 }
 
 /// Draws the loss so far: named lines of steps and values.

@@ -17,6 +17,8 @@ use crate::session::{Clock, Session};
 use crate::takes::{self, Played};
 use crate::{model, progress};
 
+const MAX_TOKENS: usize = 1024;
+
 #[derive(Args, Debug)]
 pub struct Options {
     /// Music file with drums on channel 10 or with a melody, - for stdin
@@ -25,7 +27,7 @@ pub struct Options {
     /// Bars to play on, 1..=32
     #[arg(long, default_value_t = 4, value_parser = options::bars, allow_negative_numbers = true)]
     pub bars: u32,
-    /// Write the new bars without those before
+    /// Write the new bars without those before, of drums
     #[arg(long)]
     pub only_new: bool,
     /// A style, `any`, or a profile in a YAML file; a profile gives its base style, kit and density here, not its timing or
@@ -42,7 +44,7 @@ pub struct Options {
     #[arg(long, value_parser = options::track, allow_negative_numbers = true)]
     pub track: Option<usize>,
     /// New tokens after which a GPT-2 of MidiTok's tokens brings the piece to its end, 1..=65536
-    #[arg(long, default_value_t = 1024, value_parser = options::max_tokens, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = MAX_TOKENS, value_parser = options::max_tokens, allow_negative_numbers = true)]
     pub max_tokens: usize,
     #[command(flatten)]
     pub obeying: Obeying,
@@ -67,6 +69,8 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     if melody_edit::is_meant(&input, options.track) {
         return melody(options, session, input);
     }
+    no_tokens(options)?;
+    melody_edit::no_melody(&options.obeying, &[])?;
     let mut before = input.drums()?.pattern;
     // The tempo that sounds where the new bars begin, which need not be that of the first stroke.
     before.tempo = input.score.tempos.bpm_at(tick(&input.score, before.steps()));
@@ -140,17 +144,25 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
 }
 
 fn melody(options: &Options, session: &Session, input: Input) -> Result<()> {
-    if options.only_new || options.fill {
-        let message = "only-new and fill are for drums, and this file has a melody";
-        return Err(Error::usage("only-new", message));
-    }
+    no_tokens(options)?;
+    let kit = ("kit", !options.kit.is_all());
+    melody_edit::no_drums(&options.playing, &[("only-new", options.only_new), ("fill", options.fill), kit])?;
     let mut command = CommandLine::new(&["continue"]);
     command.word(&options.input.to_string());
     command.option("bars", options.bars);
-    let Options { track, obeying, playing, files, .. } = options;
-    let asked =
-        Asked { input, track: *track, obeying, playing, echo: Playing::echo, files, session, command };
+    let Options { track, obeying, playing, files, style, .. } = options;
+    command.option("style", style);
+    let (track, echo) = (*track, Playing::echo_tokens);
+    let asked = Asked { input, track, obeying, playing, echo, style, files, session, command };
     melody_edit::go_on(asked, options.bars)
+}
+
+/// Refuses what only a GPT-2 has something for.
+fn no_tokens(options: &Options) -> Result<()> {
+    if options.max_tokens == MAX_TOKENS {
+        return Ok(());
+    }
+    Err(Error::usage("max-tokens", "max-tokens must be left out without a GPT-2 that --model names"))
 }
 
 /// Where a step begins.

@@ -35,7 +35,7 @@ pub struct Options {
     #[arg(long, value_parser = options::track, allow_negative_numbers = true)]
     track: Option<usize>,
     /// Of a melody, only notes in this range, as in 60-72
-    #[arg(long, value_name = "LOW-HIGH", value_parser = obey::range, allow_hyphen_values = true)]
+    #[arg(long, value_name = "LOW-HIGH", value_parser = obey::pitches, allow_hyphen_values = true)]
     pitches: Option<Pitches>,
     #[command(flatten)]
     obeying: Obeying,
@@ -52,6 +52,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     if melody_edit::is_meant(&input, options.track) {
         return melody(options, session, input);
     }
+    melody_edit::no_melody(&options.obeying, &[("pitches", options.pitches.is_some())])?;
     let drums = input.drums()?;
     let bars = options.bars.clone().unwrap_or(BarRange { bars: 0..drums.pattern.bars });
     if bars.bars.end > drums.pattern.bars {
@@ -129,9 +130,11 @@ fn melody(options: &Options, session: &Session, input: Input) -> Result<()> {
     command.word(&options.input.to_string());
     command.maybe("bars", options.bars.as_ref());
     command.maybe("pitches", options.pitches.as_ref());
-    let Options { track, obeying, playing, files, .. } = options;
-    let asked =
-        Asked { input, track: *track, obeying, playing, echo: Playing::echo, files, session, command };
+    let Options { track, obeying, playing, files, style, .. } = options;
+    melody_edit::no_drums(playing, &[("lanes", !options.lanes.is_all())])?;
+    command.option("style", style);
+    let (track, echo) = (*track, Playing::echo_tokens);
+    let asked = Asked { input, track, obeying, playing, echo, style, files, session, command };
     melody_edit::infill(asked, options.bars.clone().map(|bars| bars.bars), options.pitches.as_ref())
 }
 

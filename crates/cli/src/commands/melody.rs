@@ -123,6 +123,8 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         seed,
         key,
         leads: &leads,
+        first: 0,
+        bars: leads[0].piece.bars,
         scores: &scores,
         anew: None,
         command,

@@ -30,10 +30,41 @@ pub struct Asked<'a> {
     pub playing: &'a Playing,
     /// Writes out what a verb has options for of `playing`; with the seed.
     pub echo: fn(&Playing, u64, &mut CommandLine),
+    /// One of the model's, or `any`.
+    pub style: &'a str,
     pub files: &'a Files,
     pub session: &'a Session,
     /// The command so far: its name and what it works on.
     pub command: CommandLine,
+}
+
+/// Refuses options that only drums have something for.
+///
+/// # Errors
+/// The first of `given`, or velocities.
+pub fn no_drums(playing: &Playing, given: &[(&str, bool)]) -> Result<()> {
+    let velocity = ("velocity", playing.velocity.0 != (1..=127));
+    match given.iter().chain([&velocity]).find(|(_, given)| *given) {
+        Some((field, _)) => {
+            Err(Error::usage(field, format!("{field} must be left out with a melody: it is for drums")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses demands that only melodies obey.
+///
+/// # Errors
+/// The first that is made.
+pub fn no_melody(obeying: &Obeying, given: &[(&str, bool)]) -> Result<()> {
+    let given = given.iter().find(|(_, given)| *given).map(|(field, _)| *field);
+    match given.or_else(|| obeying.given()) {
+        Some(field) => {
+            let message = format!("{field} must be left out with drums; --track names a melody");
+            Err(Error::usage(field, message))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether a file is to be treated as a melody: a track was named, or there are no drums in it.
@@ -64,11 +95,12 @@ pub fn infill(asked: Asked, bars: Option<Range<u32>>, pitches: Option<&Pitches>)
     let open = seen.clone().map(|bar| if bars.contains(&bar) { melody } else { Hidden::default() }).collect();
     let piece = heard.piece.window(seen.start, seen.len() as u32);
     let given = Given::Around { piece, open, pitches: pitches.clone() };
+    let anew = Some(bars.clone().map(|bar| bar + 1).collect());
     let replaced = heard.inside(bars, &pitches);
     let splice = |score: &Score, _: &Lead, new: &[PieceNote]| {
         heard.splice(score, &replaced, new, heard.velocity(score))
     };
-    write(asked, &heard, Region { seen, given, ends: false, anew: None }, splice)
+    write(asked, &heard, Region { seen, given, ends: false, anew }, splice)
 }
 
 /// Writes these bars of a melody anew, rising; there may be none.
@@ -146,7 +178,7 @@ fn write(
     region: Region,
     splice: impl Fn(&Score, &Lead, &[PieceNote]) -> Score,
 ) -> Result<()> {
-    let Asked { input, obeying, playing, echo, files, session, mut command, track } = asked;
+    let Asked { input, obeying, playing, echo, style, files, session, mut command, track } = asked;
     let Region { seen, given, ends, anew } = region;
     let mut clock = Clock::start();
     let compute = model::compute()?;
@@ -170,6 +202,7 @@ fn write(
     }
     let request = Request {
         key,
+        style: Some(style.to_owned()).filter(|style| style != "any"),
         density: playing.density,
         chord_tones: key.map(Key::pitch_classes),
         harmony: if matches!(given, Given::Around { .. }) { Harmony::Given } else { Harmony::Written },
@@ -212,6 +245,8 @@ fn write(
         seed,
         key,
         leads: &leads,
+        first: seen.start,
+        bars: heard.piece.bars.max(seen.end),
         scores: &scores,
         anew,
         command,

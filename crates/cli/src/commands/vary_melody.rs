@@ -1,6 +1,6 @@
 //! `vary` by the writer of melodies: some bars anew, the more the larger the amount, the rest note for note.
 
-use partita_models::melody::{MelodyConfig, read};
+use partita_models::melody::{MelodyConfig, melody_track, read};
 use partita_nn::Rng;
 use partita_score::Meter;
 use partita_tokens::song::Part;
@@ -28,25 +28,33 @@ pub fn is_meant(options: &Options, input: &Input, session: &Session) -> Result<b
     let named = session.model.as_ref().map(|folder| model::family(folder));
     let by_writer = named == Some(Some(MelodyConfig::FAMILY.to_owned()));
     let (latent, obeying) = (of_latent(options), of_writer(options));
-    let refused = |field: &str, what: &str| {
-        Err(Error::usage(field, format!("{field} must be left out with {what}, which has nothing for it")))
-    };
+    let refused =
+        |field: &str, what: &str| Err(Error::usage(field, format!("{field} must be left out with {what}")));
     match (latent, obeying) {
-        (Some(field), _) if by_writer => refused(field, "a writer of melodies"),
-        (_, Some(field)) if named.is_some() && !by_writer => refused(field, "a MusicVAE"),
-        (Some(_), Some(field)) => refused(field, "a MusicVAE"),
+        (Some(field), _) if by_writer => refused(field, "a writer of melodies, which has nothing for it"),
+        (_, Some(field)) if named.is_some() && !by_writer => {
+            refused(field, "a MusicVAE, which has nothing for it")
+        }
+        (Some(_), Some(field)) => refused(field, "a MusicVAE, which has nothing for it"),
+        (Some(field), None) if options.reading.given().is_none() && is_long(input) => refused(
+            field,
+            "a melody longer than two bars unless --model names a MusicVAE: the writer varies it",
+        ),
         (Some(_), None) => Ok(false),
         (None, _) if by_writer => Ok(true),
         (None, _) if named.is_some() => Ok(false),
         (None, Some(_)) => Ok(true),
-        (None, None) => Ok(latent::usual(input) == "melody-2bar" && is_too_long(input)),
+        (None, None) => Ok(is_long(input)),
     }
 }
 
-/// Whether a melody can be read that the latent model would cut.
-fn is_too_long(input: &Input) -> bool {
-    // What is no melody gets the answer that it has always got.
-    let Ok(heard) = read(&input.score, None) else { return false };
+/// Whether there is a melody that the latent model inside the program would cut.
+fn is_long(input: &Input) -> bool {
+    if latent::usual(input) != "melody-2bar" {
+        return false;
+    }
+    // A melody that cannot be read (its metre changes) is told so by the writer; a MusicVAE would not look at the rest.
+    let Ok(heard) = read(&input.score, None) else { return melody_track(&input.score).is_some() };
     let length = heard.piece.cells_per_bar();
     let line = heard.piece.part(Part::Melody);
     let first = line.first().map_or(0, |note| note.onset / length);
@@ -94,6 +102,7 @@ pub fn run(options: &Options, session: &Session, input: Input) -> Result<()> {
             command.option("seed", seed);
             command.option("temperature", playing.temperature);
         },
+        style: "any",
         files: &options.files,
         session,
         command,

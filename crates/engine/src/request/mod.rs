@@ -309,7 +309,7 @@ request! {
     }
 
     /// Some bars played anew; everything else stays note for note. Of drums `kit` says which; of a melody `track` says
-    /// where it is and `pitches` which of its notes.
+    /// where it is and `pitches` which of its notes; of four voices `track` says which one, all if left out.
     Infill [modelled composed played sampled delivered ordered] {
         pub input: Input,
         /// First and last bar to play anew, counted from 1; all if left out.
@@ -317,7 +317,8 @@ request! {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(example = json!([3, 4]))]
         pub bars: Option<[u32; 2]>,
-        /// The track of the melody, counted from 1; that which is named so, or the highest, if left out.
+        /// The track of the melody, or of one of four voices, counted from 1; that which is named so, or the highest (all
+        /// voices), if left out.
         #[serde(deserialize_with = "whole::option::<_, _, 1, 1024>")]
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(minimum = 1, maximum = 1024, example = 1)]
@@ -343,7 +344,8 @@ request! {
         pub swing: Option<f64>,
     }
 
-    /// Chords for a melody, which stays note for note; in place of those it has.
+    /// Chords for a melody, which stays note for note; in place of those it has. The model `chorale` sings the voices that
+    /// are missing of four instead.
     Harmonize [sampled modelled delivered ordered] {
         pub input: Input,
         /// Key, as in `F# minor`: no chord has tones outside its scale; `any` for none. That of the notes if left out.

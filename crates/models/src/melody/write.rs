@@ -268,6 +268,11 @@ fn cut(request: &Request) -> Result<Task, Error> {
             }
             let (low, high) =
                 (*demands.range.start().max(pitches.start()), *demands.range.end().min(pitches.end()));
+            if low > high {
+                let (low, high) = (request.demands.range.start(), request.demands.range.end());
+                let got = format!("{}-{}", pitches.start(), pitches.end());
+                return Err(Error::range("pitches", format!("some of the range, {low}-{high}"), got));
+            }
             demands.range = low..=high;
             Ok(Task { demands, given, open: open.clone(), bars: 0..bars, fill: true, chords })
         }

@@ -88,7 +88,8 @@ impl Writer {
         let own = std::iter::once((Arc::clone(&self.gpt), own));
         let members = own.chain(others.iter().map(|(other, weight)| (Arc::clone(&other.gpt), *weight)));
         let network = Network::mixed(members.collect());
-        self.network = network.ok_or_else(|| Error::range("mix", "weights above 0", "another"))?;
+        let weights = || others.iter().map(|(_, weight)| weight.to_string()).collect::<Vec<_>>().join(", ");
+        self.network = network.ok_or_else(|| Error::range("mix", "weights above 0", weights()))?;
         Ok(self)
     }
 

@@ -1,6 +1,7 @@
 //! Why no piece can be made: the smallest set of demands that conflict, named.
 
 use super::{Demand, Demands, Plan, StrongBeats, cells_per_bar, names};
+use crate::harmony::symbol;
 use std::fmt;
 
 /// Demands that can't be met, told before anything is generated.
@@ -233,10 +234,10 @@ fn name(told: &Demands, demands: &Demands, item: Item) -> (Demand, String) {
         Item::Grid => (Demand::Grid, format!("grid {}", demands.grid)),
         Item::Density => {
             let (low, high) = demands.density.clone().unwrap_or(0..=0).into_inner();
-            (Demand::Density, format!("density {low}-{high}"))
+            (Demand::Density, format!("notes_per_bar {low}-{high}"))
         }
         Item::StrongBeats => {
-            let mut chords = demands.chords.iter().map(|(_, chord)| names::chord(chord.as_ref()));
+            let mut chords = demands.chords.iter().map(|(_, chord)| symbol(chord.as_ref()));
             let mut over = chords.by_ref().take(6).collect::<Vec<_>>().join(" ");
             if chords.next().is_some() {
                 over += " ...";
@@ -335,7 +336,7 @@ pub(super) fn too_large(demands: &Demands, bytes: usize) -> Contradiction {
     }
     if let Some(density) = &demands.density {
         let (low, high) = (density.start(), density.end());
-        tell(Demand::Density, &format_args!("no density or a lower one than {low}-{high}"));
+        tell(Demand::Density, &format_args!("no notes_per_bar or fewer than {low}-{high}"));
     }
     tell(Demand::Grid, &format_args!("a coarser grid than {}", demands.grid));
     tell(Demand::Bars, &format_args!("fewer bars than {}", demands.bars));

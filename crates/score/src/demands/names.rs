@@ -1,7 +1,7 @@
 //! How pitches, chords and places are written in messages.
 
 use super::PitchSet;
-use crate::harmony::{Chord, NoteName, PitchClasses};
+use crate::harmony::{NoteName, PitchClasses};
 
 /// Black keys as C# Eb F# G# Bb.
 const LOWEST: i32 = -3;
@@ -25,21 +25,17 @@ pub(super) fn classes(classes: PitchClasses) -> String {
     classes.iter().map(class).collect::<Vec<_>>().join(" ")
 }
 
-/// `C4 D4 E4`, at most eight of them.
+/// `D E4 F4`: notes in all octaves by their names alone, then others, at most eight.
 pub(super) fn pitches(set: PitchSet) -> String {
-    let mut text = set.iter().take(8).map(pitch).collect::<Vec<_>>().join(" ");
-    if set.len() > 8 {
-        text += &format!(" and {} more", set.len() - 8);
+    let all = |class: u8| PitchSet::of_classes(PitchClasses::EMPTY.with(class));
+    let whole: PitchClasses = (0..12).filter(|class| (all(*class) & !set).is_empty()).collect();
+    let rest = set & !PitchSet::of_classes(whole);
+    let names = whole.iter().map(class).chain(rest.iter().take(8).map(pitch));
+    let mut text = names.collect::<Vec<_>>().join(" ");
+    if rest.len() > 8 {
+        text += &format!(" and {} more", rest.len() - 8);
     }
     text
-}
-
-/// `Cm7/Bb`; changed degrees are left out. `N.C.` for none.
-pub(super) fn chord(chord: Option<&Chord>) -> String {
-    let Some(chord) = chord else { return "N.C.".to_owned() };
-    let bass = chord.bass.map(|bass| format!("/{bass}")).unwrap_or_default();
-    let changes = if chord.changes.is_empty() { "" } else { "(...)" };
-    format!("{}{}{changes}{bass}", chord.root, chord.kind.symbol())
 }
 
 /// `bar 3, beat 2.5` of a cell, both counted from 1, beats in quarters.
@@ -52,15 +48,14 @@ pub(super) fn place(cell: u32, cells_per_bar: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harmony::ChordKind;
 
     #[test]
     fn names_are_those_of_the_page() {
         assert_eq!([0, 60, 66, 127].map(pitch).join(" "), "C-1 C4 F#4 G9");
         assert_eq!(classes([0, 3, 10].into_iter().collect()), "C Eb Bb");
         assert_eq!(pitches(PitchSet::range(60..=69)), "C4 C#4 D4 Eb4 E4 F4 F#4 G4 and 2 more");
-        let minor = Chord::new(NoteName::A, ChordKind::Minor).over(NoteName::C);
-        assert_eq!((chord(Some(&minor)), chord(None)), ("Am/C".to_owned(), "N.C.".to_owned()));
+        let d = PitchSet::of_classes([2].into_iter().collect());
+        assert_eq!(pitches(d | PitchSet::range(60..=63)), "D C4 C#4 Eb4");
         assert_eq!(place(48 + 18, 48), "bar 2, beat 2.5");
     }
 }

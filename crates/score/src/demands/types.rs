@@ -128,7 +128,7 @@ pub enum Demand {
 }
 
 impl Demand {
-    /// The field's name.
+    /// What requests call it.
     pub fn field(self) -> &'static str {
         match self {
             Demand::Meter => "meter",
@@ -136,13 +136,13 @@ impl Demand {
             Demand::Tempo => "tempo",
             Demand::Scale => "scale",
             Demand::Range => "range",
-            Demand::Forbidden => "forbidden",
-            Demand::Required => "required",
+            Demand::Forbidden => "forbid",
+            Demand::Required => "require",
             Demand::Chords => "chords",
             Demand::StrongBeats => "strong_beats",
             Demand::MaxLeap => "max_leap",
             Demand::Grid => "grid",
-            Demand::Density => "density",
+            Demand::Density => "notes_per_bar",
             Demand::Cadence => "cadence",
             Demand::Polyphony => "polyphony",
             Demand::Locked => "locked",

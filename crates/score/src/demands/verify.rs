@@ -1,7 +1,7 @@
 //! Which demands a finished score breaks. Works on the score's own ticks and knows nothing of plans.
 
 use super::{Demand, Demands, StrongBeats, names, strong_cells};
-use crate::harmony::Chord;
+use crate::harmony::{Chord, symbol};
 use crate::{Note, Score};
 use std::{fmt, ops::Range};
 
@@ -211,7 +211,7 @@ impl<'a> Verifier<'a> {
         places.dedup();
         let wrong = |at: &u64| self.chord_at(*at) != asked_at(*at);
         let told = |at: u64| {
-            let (has, asked) = (names::chord(self.chord_at(at)), names::chord(asked_at(at)));
+            let (has, asked) = (symbol(self.chord_at(at)), symbol(asked_at(at)));
             (at, format!("{has} where {asked} was demanded"))
         };
         let wrong: Vec<_> = places.into_iter().filter(wrong).map(told).collect();
@@ -240,7 +240,7 @@ impl<'a> Verifier<'a> {
             let left = notes.get(at + 1).is_some_and(|next| step(note, next));
             let licensed = rule == StrongBeats::Licensed && (reached || left);
             if !chord.contains(note.note.pitch) && !licensed {
-                let (name, chord) = (names::pitch(note.note.pitch), names::chord(Some(chord)));
+                let (name, chord) = (names::pitch(note.note.pitch), symbol(Some(chord)));
                 self.tell(Demand::StrongBeats, note.onset, format!("{name} is not in {chord}"));
             }
         }

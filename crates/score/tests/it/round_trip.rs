@@ -85,7 +85,15 @@ fn score() -> impl Strategy<Value = Score> {
         TempoMap::new(changes.into_iter().map(|(at, tempo)| (Tick(at), tempo)).collect())
     });
     (ppq, tempos, meters(), keys(), chords(), vec(track(), 0..5)).prop_map(
-        |(ppq, tempos, meters, keys, chords, tracks)| Score { ppq, tempos, meters, keys, chords, tracks, ..Score::default() },
+        |(ppq, tempos, meters, keys, chords, tracks)| Score {
+            ppq,
+            tempos,
+            meters,
+            keys,
+            chords,
+            tracks,
+            ..Score::default()
+        },
     )
 }
 

@@ -179,7 +179,7 @@ pub async fn humanize(State(app): State<Arc<App>>, call: Call, request: HttpRequ
     run::<Humanize>(&app, &call, request).await
 }
 
-/// Write chords for a melody
+/// Write chords for a melody, or with the model `chorale` the voices that are missing of four
 ///
 /// Music comes as `input`, or as `file` of a form whose other fields are those of the JSON body.
 #[utoipa::path(

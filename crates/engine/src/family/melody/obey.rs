@@ -226,13 +226,10 @@ fn contradicts(contradiction: &Contradiction, fields: Words, music: &str, proble
             Demand::Bars | Demand::Open => "bars",
             Demand::Scale if !fields.scale => "key",
             Demand::Range if fields.pitches && !fields.range => "pitches",
-            Demand::Forbidden => "forbid",
-            Demand::Required => "require",
-            Demand::Density => "notes_per_bar",
             Demand::Chords if fields.progression => "progression",
             Demand::Chords if fields.mood => "mood",
             Demand::Locked => music,
-            // Tempo, scale, range, chords, strong_beats, max_leap, grid and cadence have one name everywhere.
+            // All others have one name everywhere.
             other => other.field(),
         };
         if !told.contains(&field) {

@@ -30,8 +30,8 @@ fn values_no_piece_can_have_are_named_with_what_is_allowed() {
     #[allow(clippy::reversed_empty_ranges, reason = "an empty range is what is tested")]
     let reversed = 61..=60;
     check("range must be two pitches in 0..=127, low first, got 61-60", |it| it.range = reversed);
-    check("required must be at most 5 pitches, got 6", |it| it.required = vec![Required::Class(0); 6]);
-    check("required must be pitch classes in 0..=11, got 12", |it| it.required = vec![Required::Class(12)]);
+    check("require must be at most 5 pitches, got 6", |it| it.required = vec![Required::Class(0); 6]);
+    check("require must be pitch classes in 0..=11, got 12", |it| it.required = vec![Required::Class(12)]);
     check("max_leap must be in 0..=127 semitones, got 128", |it| it.max_leap = Some(128));
     check("cadence must be a pitch class in 0..=11, got 60", |it| it.cadence = Some(60));
     check("chords must be at rising cells below 192, got cell 192", |it| it.chords = vec![(192, None)]);
@@ -67,11 +67,11 @@ fn the_smallest_pair_is_named_whatever_else_is_asked() {
         it.scale = c_major;
         it.cadence = Some(6);
     });
-    check("density 5-8 and grid quarter conflict: a bar of 4/4 has 4 places on this grid", |it| {
+    check("notes_per_bar 5-8 and grid quarter conflict: a bar of 4/4 has 4 places on this grid", |it| {
         it.density = Some(5..=8);
         it.grid = RhythmGrid::Quarter;
     });
-    check("density 49-60 can't be met: a bar of 4/4 has 48 places for a note", |it| {
+    check("notes_per_bar 49-60 can't be met: a bar of 4/4 has 48 places for a note", |it| {
         it.density = Some(49..=60);
     });
     check("locked C#4 at bar 2, beat 1 and scale C D E F G A B conflict: C#4 is not in the scale", |it| {
@@ -121,7 +121,7 @@ fn chords_take_part_with_the_strong_beats() {
         it.grid = RhythmGrid::Half;
         it.density = Some(1..=2);
     });
-    let message = "density 1-2, strong_beats licensed and grid half conflict: \
+    let message = "notes_per_bar 1-2, strong_beats licensed and grid half conflict: \
                    no note can be promised for a strong beat before its chord is known";
     assert_eq!(unknown.to_string(), message);
 }
@@ -138,7 +138,7 @@ fn what_is_kept_helps_and_the_open_region_is_named() {
     demands.density = Some(4..=4);
     demands.open = vec![60..96];
     let told = Plan::new(&demands).expect_err("three quarters are open");
-    let message = "density 4-4, grid quarter and open from bar 2, beat 2 up to bar 3, beat 1 conflict: \
+    let message = "notes_per_bar 4-4, grid quarter and open from bar 2, beat 2 up to bar 3, beat 1 conflict: \
                    no piece can meet these together; widen one";
     assert_eq!(told.to_string(), message);
 }
@@ -151,7 +151,7 @@ fn too_large_a_plan_is_refused_before_it_is_made() {
     demands.density = Some(1..=30);
     demands.strong_beats = StrongBeats::Licensed;
     let message = "a plan for these demands takes 69 MiB, at most 64 are allowed: ask for fewer required pitches than 5, \
-                   or no density or a lower one than 1-30, or a coarser grid than mixed, or fewer bars than 64";
+                   or no notes_per_bar or fewer than 1-30, or a coarser grid than mixed, or fewer bars than 64";
     assert_eq!(Plan::new(&demands).expect_err("too large").to_string(), message);
     demands.required.pop();
     assert!(Plan::new(&demands).is_ok_and(|plan| plan.bytes() <= Plan::MOST_BYTES));
