@@ -296,6 +296,9 @@ fn abc_tunes_are_read_as_the_standard_says() {
         "{ab}.c2!trill!d2 \"^note\"\"Am\"e2 z2 | C/ D// E3/2",
         &[(0, 12, 72), (12, 12, 74), (24, 12, 76), (48, 3, 60), (51, 1, 62), (52, 9, 64)],
     );
+    // What is no decoration is an old sign for the end of a line.
+    check("c2!|d2!trill!e2|c2 !", &[(0, 12, 72), (12, 12, 74), (24, 12, 76), (36, 12, 72)]);
+    check("[c!e]2|d2", &[(0, 12, 72), (0, 12, 76), (12, 12, 74)]);
     check("[K:C]F2 [M:3/4][L:1/4]F2|[V:1]F", &[(0, 12, 65), (12, 24, 65), (36, 12, 65)]);
 }
 

@@ -313,7 +313,7 @@ impl Tune {
                     let text = cursor.until('"');
                     self.voice().symbol(text);
                 }
-                '!' => _ = cursor.until('!'),
+                '!' => cursor.decoration(),
                 // Old decorations; a lone plus has no end.
                 '+' if cursor.rest()[1..].contains('+') => _ = cursor.until('+'),
                 '{' => _ = cursor.until('}'),
@@ -438,7 +438,7 @@ impl Tune {
             let Some(mut note) = cursor.note() else {
                 match cursor.peek() {
                     Some('"') => _ = cursor.until('"'),
-                    Some('!') => _ = cursor.until('!'),
+                    Some('!') => cursor.decoration(),
                     Some(_) => cursor.skip(),
                     None => {
                         return self.error("a chord ([) needs a closing bracket, got the end of the line");
