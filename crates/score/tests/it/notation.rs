@@ -299,6 +299,10 @@ fn abc_tunes_are_read_as_the_standard_says() {
     // What is no decoration is an old sign for the end of a line.
     check("c2!|d2!trill!e2|c2 !", &[(0, 12, 72), (12, 12, 74), (24, 12, 76), (36, 12, 72)]);
     check("[c!e]2|d2", &[(0, 12, 72), (0, 12, 76), (12, 12, 74)]);
+    // An invisible bar line hides no repeat.
+    let twice = [(0, 48, 72), (48, 48, 74), (96, 48, 72), (144, 48, 74)];
+    check("|:c8|d8 [|]:|", &twice);
+    check("|:c8|[1d8[|]:|", &twice[..3]);
     check("[K:C]F2 [M:3/4][L:1/4]F2|[V:1]F", &[(0, 12, 65), (12, 24, 65), (36, 12, 65)]);
 }
 

@@ -15,6 +15,8 @@ use crate::{Error, Meter, Ppq, Result, Score, Tick};
 const MAX_MEASURES: usize = 200_000;
 const MAX_VOICES: usize = 256;
 const MAX_CHORD: usize = 128;
+/// A bar line that nobody sees.
+const INVISIBLE: &str = "[|]";
 /// The longest text, in bytes.
 const MAX_TEXT: usize = 16 << 20;
 
@@ -478,7 +480,8 @@ impl Tune {
     fn bar(&mut self, cursor: &mut Cursor<'_>) -> Result<()> {
         let rest = cursor.rest();
         let end = rest.find(|letter| !matches!(letter, '|' | ':' | '[' | ']')).unwrap_or(rest.len());
-        let mut sign = &rest[..end];
+        // An invisible bar line is one of its own: `[|]:|`.
+        let mut sign = if rest.starts_with(INVISIBLE) { INVISIBLE } else { &rest[..end] };
         // The bracket of a chord, a field or an ending that comes next.
         let opens = sign.ends_with('[') && sign.len() > 1;
         if opens {
@@ -503,7 +506,7 @@ impl Tune {
             if left > 0 {
                 last.signs.end = Some((left as u32 + 1).min(MAX_TIMES));
             }
-            last.signs.ending_stops |= bars.len() > 1;
+            last.signs.ending_stops |= bars.len() > 1 && sign != INVISIBLE;
         }
         if right > 0 {
             voice.current.signs.start = true;
