@@ -2,7 +2,7 @@
 
 use crate::test_files;
 use partita_score::harmony::{Chord, ChordKind, Degree, DegreeOp, NoteName};
-use partita_score::notation::{self, Format, abc, musicxml};
+use partita_score::notation::{self, Format, abc, layout, musicxml};
 use partita_score::{ChordChange, KeyChange, Meter, MeterMap, Note, Ppq, Score, TempoMap, Tick, Track, midi};
 use proptest::{collection::vec, prelude::*};
 use std::path::PathBuf;
@@ -274,6 +274,26 @@ fn repeats_transposition_percussion_and_grace_notes_are_heard() {
 }
 
 #[test]
+fn durations_that_nothing_lasts_are_refused_with_their_measure() {
+    let read = |element: &str, duration: &str| {
+        let pitch = "<pitch><step>C</step><octave>4</octave></pitch>";
+        let inside = if element == "note" { pitch } else { "" };
+        musicxml::read(&format!(
+            "<score-partwise><part id='P1'><measure number='1'><attributes><divisions>4</divisions></attributes>\
+             </measure><measure number='1a'><{element}>{inside}<duration>{duration}</duration></{element}></measure>\
+             </part></score-partwise>"
+        ))
+    };
+    for element in ["note", "backup", "forward"] {
+        for duration in ["-1", "1e308", "2147483647", "nan", "four", ""] {
+            let message = read(element, duration).expect_err(duration).to_string();
+            assert!(message.contains("measure 1a: a duration must be in 0..=40000"), "{message}");
+        }
+        assert!(read(element, "0").is_ok() && read(element, " 1.5 ").is_ok());
+    }
+}
+
+#[test]
 fn abc_tunes_are_read_as_the_standard_says() {
     let check = |music: &str, expected: &[(u32, u32, u8)]| {
         let text = format!("X:1\nT:test\nM:4/4\nL:1/8\nK:G\n{music}\n");
@@ -296,7 +316,69 @@ fn abc_tunes_are_read_as_the_standard_says() {
         "{ab}.c2!trill!d2 \"^note\"\"Am\"e2 z2 | C/ D// E3/2",
         &[(0, 12, 72), (12, 12, 74), (24, 12, 76), (48, 3, 60), (51, 1, 62), (52, 9, 64)],
     );
+    // What is no decoration is an old sign for the end of a line.
+    check("c2!|d2!trill!e2|c2 !", &[(0, 12, 72), (12, 12, 74), (24, 12, 76), (36, 12, 72)]);
+    check("[c!e]2|d2", &[(0, 12, 72), (0, 12, 76), (12, 12, 74)]);
+    // An invisible bar line hides no repeat.
+    let twice = [(0, 48, 72), (48, 48, 74), (96, 48, 72), (144, 48, 74)];
+    check("|:c8|d8 [|]:|", &twice);
+    check("|:c8|[1d8[|]:|", &twice[..3]);
     check("[K:C]F2 [M:3/4][L:1/4]F2|[V:1]F", &[(0, 12, 65), (12, 24, 65), (36, 12, 65)]);
+}
+
+/// The clefs of a track that begins a note every quarter, each `length` ticks long.
+fn staves(program: u8, pitches: &[u8], length: u32) -> Vec<layout::Clef> {
+    let note = |(index, &pitch): (usize, &u8)| {
+        let onset = Tick(index as u32 * 480);
+        Note { onset, end: Tick(onset.0 + length), pitch, velocity: 80 }
+    };
+    let notes = pitches.iter().enumerate().map(note).collect();
+    let score = Score { tracks: vec![Track { program, notes, ..Track::default() }], ..Score::default() };
+    let sheet = layout::Sheet::new(&score).expect("short");
+    sheet.parts[0].staves.iter().map(|staff| staff.clef).collect()
+}
+
+#[test]
+fn one_voice_has_one_staff_and_two_hands_two() {
+    use layout::Clef::*;
+    let tenor = [48, 55, 57, 59, 60, 60, 62, 64, 67];
+    assert_eq!(staves(0, &tenor, 480), [TrebleBelow]);
+    assert_eq!(staves(0, &tenor, 960), [Treble, Bass]);
+    assert_eq!(staves(0, &[40, 43, 48, 50, 52, 55, 65], 480), [Bass]);
+    assert_eq!(staves(0, &[53, 60, 64, 67, 72], 480), [Treble]);
+    assert_eq!(staves(40, &tenor, 480), [Treble]);
+}
+
+#[test]
+fn drums_that_ring_over_the_last_bar_line_ask_for_no_bar() {
+    let note = |onset, end, pitch| Note { onset: Tick(onset), end: Tick(end), pitch, velocity: 80 };
+    let track = |channel, notes| Track { channel, notes, ..Track::default() };
+    let bars = |tracks: &[Track]| {
+        let score = Score { tracks: tracks.to_vec(), ..Score::default() };
+        layout::Sheet::new(&score).expect("short").bars.len()
+    };
+    let drums = track(9, vec![note(0, 480, 36), note(1800, 2040, 49)]);
+    assert_eq!(bars(&[drums.clone()]), 1);
+    let bass = track(0, vec![note(1800, 2040, 40)]);
+    assert_eq!(bars(&[drums, bass]), 2);
+}
+
+#[test]
+fn abc_writes_a_rest_in_parts_where_a_chord_begins_in_it() {
+    let change = |at, symbol: &str| ChordChange {
+        at: Tick(at),
+        chord: partita_score::harmony::parse_symbol(symbol).expect("valid"),
+    };
+    let notes = vec![Note { onset: Tick(1920), end: Tick(2400), pitch: 60, velocity: 80 }];
+    let score = Score {
+        meters: MeterMap::constant("4/4".parse().expect("valid")),
+        chords: vec![change(480, "A"), change(720, "D7"), change(2880, "G")],
+        tracks: vec![Track { notes, ..Track::default() }],
+        ..Score::default()
+    };
+    let text = abc::write(&score).expect("short");
+    assert!(text.contains("z2 \"A\"z \"D7\"z5 | C2 z2 \"G\"z4 |]"), "{text}");
+    assert_eq!(abc::read(&text).expect("ours").chords, score.chords);
 }
 
 #[test]
@@ -308,6 +390,12 @@ fn all_tunes_of_a_file_are_read_and_texts_without_one_refused() {
     for bad in ["", "hello", "X:1\nM:4/4\n"] {
         assert!(abc::read(bad).is_err(), "{bad}");
     }
+    let lines = ["X:1", "K:C^f", "c4 f4|", "X:2", "K:C", "c8|"];
+    let all = ["\n", "\r\n", "\r"].map(|end| abc::read_all(&lines.join(end)));
+    let pitches = |score: &Score| score.tracks[0].notes.iter().map(|note| note.pitch).collect::<Vec<_>>();
+    let first = all[0].as_ref().map(|tunes| tunes.iter().map(pitches).collect::<Vec<_>>());
+    assert_eq!(first, Ok(vec![vec![72, 78], vec![72]]));
+    assert!(all[1] == all[0] && all[2] == all[0], "{all:?}");
     let error = abc::read("X:1\nK:C\n[ceg\nc99999999999\n]").expect_err("a long note").to_string();
     assert!(error.contains("line 4"), "{error}");
 }

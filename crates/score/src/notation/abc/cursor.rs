@@ -46,6 +46,16 @@ impl<'a> Cursor<'a> {
         &rest[..length]
     }
 
+    /// `!trill!`; an exclamation mark that begins no name is an old sign for the end of a line and stands for nothing.
+    pub fn decoration(&mut self) {
+        let name = self.rest()[1..].split_once('!').map(|it| it.0);
+        if name.is_some_and(|name| !name.contains(['|', '[', ']', '{', '}', '"', ':'])) {
+            _ = self.until('!');
+        } else {
+            self.skip();
+        }
+    }
+
     /// Digits; more than nine are cut.
     pub fn number(&mut self) -> Option<u32> {
         let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();

@@ -10,11 +10,14 @@ use super::field;
 use super::length::Length;
 use super::music::{Reach, Voice, Written};
 use crate::{Error, Meter, Ppq, Result, Score, Tick};
+use std::borrow::Cow;
 
 /// The most measures of all voices of a tune.
 const MAX_MEASURES: usize = 200_000;
 const MAX_VOICES: usize = 256;
 const MAX_CHORD: usize = 128;
+/// A bar line that nobody sees.
+const INVISIBLE: &str = "[|]";
 /// The longest text, in bytes.
 const MAX_TEXT: usize = 16 << 20;
 
@@ -23,7 +26,8 @@ const MAX_TEXT: usize = 16 << 20;
 /// # Errors
 /// [`Error::Abc`] for a text without a tune, or one that cannot be counted.
 pub fn read(text: &str) -> Result<Score> {
-    let tunes = tunes(text)?;
+    let text = line_feeds(text);
+    let tunes = tunes(&text)?;
     let (header, tune, line) = tunes.first().ok_or_else(no_tune)?;
     read_tune(header, tune, *line)
 }
@@ -33,7 +37,8 @@ pub fn read(text: &str) -> Result<Score> {
 /// # Errors
 /// As [`read`], for the first tune that fails.
 pub fn read_all(text: &str) -> Result<Vec<Score>> {
-    let tunes = tunes(text)?;
+    let text = line_feeds(text);
+    let tunes = tunes(&text)?;
     if tunes.is_empty() {
         return Err(no_tune());
     }
@@ -42,6 +47,11 @@ pub fn read_all(text: &str) -> Result<Vec<Score>> {
 
 fn no_tune() -> Error {
     Error::Abc { line: 1, message: "a tune needs a key field (K:), got none".into() }
+}
+
+/// Old programs end lines with a carriage return alone.
+fn line_feeds(text: &str) -> Cow<'_, str> {
+    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
 }
 
 /// `(file header, tune, its first line)`: tunes start with `X:`; a text without one is a tune if it has a key.
@@ -313,7 +323,7 @@ impl Tune {
                     let text = cursor.until('"');
                     self.voice().symbol(text);
                 }
-                '!' => _ = cursor.until('!'),
+                '!' => cursor.decoration(),
                 // Old decorations; a lone plus has no end.
                 '+' if cursor.rest()[1..].contains('+') => _ = cursor.until('+'),
                 '{' => _ = cursor.until('}'),
@@ -438,7 +448,7 @@ impl Tune {
             let Some(mut note) = cursor.note() else {
                 match cursor.peek() {
                     Some('"') => _ = cursor.until('"'),
-                    Some('!') => _ = cursor.until('!'),
+                    Some('!') => cursor.decoration(),
                     Some(_) => cursor.skip(),
                     None => {
                         return self.error("a chord ([) needs a closing bracket, got the end of the line");
@@ -478,7 +488,8 @@ impl Tune {
     fn bar(&mut self, cursor: &mut Cursor<'_>) -> Result<()> {
         let rest = cursor.rest();
         let end = rest.find(|letter| !matches!(letter, '|' | ':' | '[' | ']')).unwrap_or(rest.len());
-        let mut sign = &rest[..end];
+        // An invisible bar line is one of its own: `[|]:|`.
+        let mut sign = if rest.starts_with(INVISIBLE) { INVISIBLE } else { &rest[..end] };
         // The bracket of a chord, a field or an ending that comes next.
         let opens = sign.ends_with('[') && sign.len() > 1;
         if opens {
@@ -503,7 +514,7 @@ impl Tune {
             if left > 0 {
                 last.signs.end = Some((left as u32 + 1).min(MAX_TIMES));
             }
-            last.signs.ending_stops |= bars.len() > 1;
+            last.signs.ending_stops |= bars.len() > 1 && sign != INVISIBLE;
         }
         if right > 0 {
             voice.current.signs.start = true;
