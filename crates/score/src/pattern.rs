@@ -79,7 +79,8 @@ impl DrumPattern {
 
     /// One drum track on channel 9 in General MIDI notes, 480 ticks per quarter.
     ///
-    /// A note lasts a sixteenth or until the next one of its pitch or the end. Onsets before the start move to tick 0; all others
+    /// A note lasts a sixteenth or until the next one of its pitch or the end; of several strokes of one drum on one tick the
+    /// loudest sounds. Onsets before the start move to tick 0; all others
     /// stay in their step, so a hit that is late by almost half a step comes at most 59 ticks late.
     pub fn to_score(&self) -> Score {
         let ticks_per_step = f64::from(Self::PPQ.get()) / 4.0;
@@ -90,12 +91,17 @@ impl DrumPattern {
             .map(|hit| {
                 let onset = tick_in_step(hit.step, hit.position(), ticks_per_step);
                 // Nothing rings past the last bar, so that a loop is as long as it says.
-                let end = onset.0.saturating_add(ticks_per_step as u32).min(length.0).max(onset.0 + 1);
+                let end = onset
+                    .0
+                    .saturating_add(ticks_per_step as u32)
+                    .min(length.0)
+                    .max(onset.0.saturating_add(1));
                 let end = Tick(end);
                 Note { onset, end, pitch: hit.class.gm_pitch(), velocity: hit.velocity.clamp(1, 127) }
             })
             .collect();
-        notes.sort_by_key(|note| note.onset);
+        notes.sort_by_key(|note| (note.onset, note.pitch, std::cmp::Reverse(note.velocity)));
+        notes.dedup_by_key(|note| (note.onset, note.pitch));
         let mut next_onset = [Tick(u32::MAX); 128];
         for note in notes.iter_mut().rev() {
             let next = &mut next_onset[usize::from(note.pitch)];
@@ -186,6 +192,23 @@ mod tests {
         assert_eq!(spans, [(0, 90, 36), (90, 210, 36), (120, 240, 38)]);
         assert!(score.tracks[0].is_drums());
         assert_eq!(score.tempos.bpm_at(Tick(0)).round(), 96.0);
+    }
+
+    #[test]
+    fn strokes_of_one_drum_on_one_tick_are_the_loudest_of_them() {
+        let soft = |hit: Hit| Hit { velocity: 30, ..hit };
+        let strokes = vec![
+            // Both before the start, and both on the last tick of their step.
+            soft(hit(0, DrumClass::Kick, -0.3)),
+            hit(0, DrumClass::Kick, -0.2),
+            hit(0, DrumClass::Snare, -0.2),
+            hit(7, DrumClass::Snare, 0.499),
+            soft(hit(7, DrumClass::Snare, 0.499)),
+        ];
+        let score = pattern(1, strokes).to_score();
+        let notes: Vec<_> =
+            score.tracks[0].notes.iter().map(|n| (n.onset.0, n.end.0, n.pitch, n.velocity)).collect();
+        assert_eq!(notes, [(0, 120, 36, 100), (0, 120, 38, 100), (899, 1019, 38, 100)]);
     }
 
     #[test]

@@ -12,6 +12,11 @@ pub trait Grammar: Send {
     /// Marks the tokens that may come next; `mask: [V]`. At least one is marked until the end.
     fn mask(&self, mask: &mut [bool]);
 
+    /// Adds to the logits `[V]` of the tokens in the mask what is wished for, not demanded; `false` if that is nothing.
+    fn lean(&self, _logits: &mut [f32]) -> bool {
+        false
+    }
+
     /// Takes the next token.
     ///
     /// # Errors

@@ -58,10 +58,10 @@ pub struct Options {
     /// Lowest and highest note of the piano, as in 33-84 or A1-C6
     #[arg(long, value_name = "LOW-HIGH", value_parser = piano_range, allow_hyphen_values = true)]
     piano_range: Option<Pitches>,
-    /// Notes of a piano by the model, from few (0) to many (1)
+    /// Notes of a piano by the model, from few (0, some 1.25 a beat) to many (1, some 6.75)
     #[arg(long, value_parser = options::density, allow_negative_numbers = true)]
     density: Option<f64>,
-    /// Mean pitch of a piano by the model, 21..=108 or a name, as in C4
+    /// Mean pitch of a piano by the model, within its range: 21..=108 or a name, as in C4
     #[arg(long, value_name = "PITCH", value_parser = register, allow_negative_numbers = true)]
     register: Option<u8>,
     /// Folder for a WAV file of each track

@@ -52,9 +52,10 @@ pub struct Request {
     pub bass_rules: PartRules,
     pub piano_rules: PartRules,
     pub bass_at: BassAt,
-    /// Onsets of the piano, `[0, 1]`, from few to many; `None` leaves it to the model.
+    /// Notes of a piano by the model, `[0, 1]`, from few to many ([`partita_tokens::song::Wishes::notes`]); `None` leaves
+    /// them to it.
     pub density: Option<f64>,
-    /// Mean pitch of the piano; `None` leaves it to the model.
+    /// Mean pitch of a piano by the model, as far as its range goes; `None` leaves it to the model.
     pub register: Option<f64>,
     pub sampling: Sampling,
     pub seed: u64,

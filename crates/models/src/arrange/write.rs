@@ -5,7 +5,7 @@ use partita_score::demands::PitchSet;
 use partita_score::harmony::{Chord, Key, NoteName, PitchClasses, symbol};
 use partita_tokens::song::{
     BandConstraints, BandGrammar, Excerpt, Hidden, Part, PartRules, Piece, PieceNote, Prompt, Reader, Token,
-    Tones, density_value, encode_bars, encode_prompt,
+    Tones, Wishes, density_value, encode_bars, encode_prompt,
 };
 
 use super::request::{BassAt, Make, Request};
@@ -219,6 +219,7 @@ impl Draft<'_> {
             given: piece.clone(),
             rules: [melody, request.bass_rules.clone(), request.piano_rules.clone()],
             anchors: anchors(request, &self.chords)?,
+            wishes: Wishes { density: request.density, register: request.register },
         });
         let sampler =
             Sampler::new(request.sampling.clone()).map_err(|e| Error::range("sampling", "valid", e))?;

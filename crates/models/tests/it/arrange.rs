@@ -8,7 +8,7 @@ use partita_models::arrange::{
 };
 use partita_models::melody::Progress;
 use partita_models::stage::share;
-use partita_nn::Rng;
+use partita_nn::{Precision, Rng};
 use partita_score::harmony::PitchClasses;
 use partita_tokens::song::{ChordClass, Part, Piece, PieceNote, Tones};
 
@@ -49,6 +49,40 @@ fn plain(bars: u32, seed: u64) -> Request {
     let piece = random_piece(&mut Rng::new(seed, 9), "4/4", bars);
     let piece = Piece { parts: [piece.parts[0].clone(), vec![], vec![]], ..piece };
     Request::new(piece, Some("G major".parse().expect("a key")), 100.0, seed)
+}
+
+/// The bundled arranger's piano under the same wishes for three pieces: of each its notes and their mean pitch.
+fn pianos(wish: impl Fn(Request) -> Request) -> Vec<(usize, f64)> {
+    let arranger = Arranger::bundled(Precision::Int8).expect("it is whole");
+    let piece = |(seed, meter)| {
+        let piece = random_piece(&mut Rng::new(seed, 9), meter, 12);
+        let piece = Piece { parts: [piece.parts[0].clone(), vec![], vec![]], ..piece };
+        wish(Request::new(piece, Some("G major".parse().expect("a key")), 100.0, seed))
+    };
+    let requests = [(1, "4/4"), (2, "3/4"), (3, "6/8")].map(piece);
+    let found = arranger.arrange_all(&compute(), &requests, &mut go).expect("plays");
+    let measured = found.iter().zip(&requests).map(|(found, request)| {
+        assert_eq!(violations(request, &found[0]), [""; 0]);
+        let notes = found[0].piece.part(Part::Piano);
+        let sum: f64 = notes.iter().map(|note| f64::from(note.pitch)).sum();
+        (notes.len(), sum / notes.len() as f64)
+    });
+    measured.collect()
+}
+
+#[test]
+fn a_denser_piano_has_more_notes_and_a_register_is_its_mean_pitch() {
+    let counts = [0.0, 0.25, 0.5, 0.75, 1.0]
+        .map(|density| pianos(|request| Request { density: Some(density), ..request }));
+    for piece in 0..3 {
+        let counts = counts.each_ref().map(|pianos| pianos[piece].0);
+        assert!(counts.windows(2).all(|pair| 6 * pair[0] < 5 * pair[1]), "{counts:?} notes");
+    }
+    for register in [48.0, 56.0, 64.0, 72.0] {
+        for (_, mean) in pianos(|request| Request { register: Some(register), ..request }) {
+            assert!((mean - register).abs() < 2.0, "{mean} instead of {register}");
+        }
+    }
 }
 
 #[test]

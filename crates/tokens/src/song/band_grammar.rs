@@ -6,6 +6,8 @@
 //! |---------------- given ----------|            |---- open ----|                     |----------- open ----------|
 //! ```
 //! Notes are judged where they begin: one that was right under its chord may ring into the next.
+//!
+//! What the piano is wished to be like is no rule: it weighs the tokens that the rules allow.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -14,9 +16,24 @@ use partita_score::demands::{PitchSet, RhythmGrid};
 use partita_score::harmony::PitchClasses;
 
 use super::codec::{Excerpt, Hidden, encode_bar_chords, encode_part};
-use super::vocab::{DURATIONS, PITCHES, Part, Token, VOCAB};
+use super::vocab::{CELLS, DURATIONS, PITCHES, Part, Token, VOCAB};
 use super::{ChordClass, Piece};
 use crate::grammar::{Grammar, NotAllowed};
+
+// Weights of wishes, chosen so that the notes of real lead sheets rise with the density from each quarter of it to the
+// next, and their mean stays within a semitone or so of the register (weights/arrange/CARD.md).
+/// What a place a quarter note sooner gains, and another note of a chord, in nats, where a wish is one; it is one for
+/// the highest density and less one for the lowest.
+const SOONER: f32 = 1.5;
+const FULLER: f32 = 1.0;
+/// In how many quarter notes missing notes raise it by one, and how strong it gets.
+const MADE_UP: f64 = 2.0;
+const STRONGEST: f64 = 2.0;
+/// How far pitches lie about the wished mean, in semitones; how far the notes so far may move where the next ones are
+/// sought, and in how many notes they are to be made up for.
+const SPREAD: f64 = 6.0;
+const FARTHEST: f64 = 12.0;
+const AHEAD: f64 = 8.0;
 
 /// Pitch classes that may begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +85,22 @@ impl PartRules {
     }
 }
 
+/// What a piano is wished to be like.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Wishes {
+    /// `[0, 1]`, from few notes to many; see [`Wishes::notes`].
+    pub density: Option<f64>,
+    /// Mean pitch of the notes.
+    pub register: Option<f64>,
+}
+
+impl Wishes {
+    /// Notes a quarter note that a density wishes for: 1.25 for 0, 6.75 for 1.
+    pub fn notes(density: f64) -> f64 {
+        1.25 + 5.5 * density
+    }
+}
+
 /// What the generated bars are given and must obey.
 #[derive(Clone)]
 pub struct BandConstraints {
@@ -82,6 +115,7 @@ pub struct BandConstraints {
     /// Where the bass begins a note, and of which classes. One that its rules leave no pitch or no place for is no
     /// anchor. Sorted by cell, one a cell.
     pub anchors: Vec<(u32, PitchClasses)>,
+    pub wishes: Wishes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +158,9 @@ pub struct BandGrammar {
     /// ends what was written on it, never what is kept.
     sounding: [u32; 128],
     kept: [u32; 128],
+    /// Open bars of the piano begun; written notes in them, and the sum of their pitches.
+    opened: u32,
+    written: (u32, u32),
 }
 
 impl BandGrammar {
@@ -153,6 +190,8 @@ impl BandGrammar {
             rings: false,
             sounding: [0; 128],
             kept: [0; 128],
+            opened: 0,
+            written: (0, 0),
         }
     }
 
@@ -227,6 +266,7 @@ impl BandGrammar {
             self.from = end.unwrap_or(start);
             self.rings &= bar > self.constraints.excerpt.bars.start && self.is_open(part, bar - 1);
         } else {
+            self.opened += 1;
             for note in ringing {
                 let end = &mut self.kept[usize::from(note.pitch & 127)];
                 *end = note.end.max(*end);
@@ -293,6 +333,38 @@ impl BandGrammar {
         self.rings && self.anchor(cell).is_empty()
     }
 
+    /// Where more notes are wished for, places gain by how soon they are, and chords by their notes; else they lose.
+    fn lean_density(&self, density: f64, logits: &mut [f32]) {
+        let (start, from) = (self.start(), self.from.max(self.start()));
+        let told = f64::from((self.opened - 1) * self.length() + from - start) / f64::from(CELLS);
+        let rate = Wishes::notes(density);
+        let missing = (rate * told - f64::from(self.written.0)) / (rate * MADE_UP);
+        let wish = (2.0 * density - 1.0 + missing).clamp(-STRONGEST, STRONGEST) as f32;
+        let mut later = |token: Token, cell: u32| {
+            logits[token.id() as usize] -= wish * SOONER * (cell - from) as f32 / CELLS as f32;
+        };
+        self.cells().for_each(|cell| later(Token::Position(cell - start), cell));
+        later(self.next_token(), start + self.length());
+        if self.state == State::More {
+            PITCHES.for_each(|pitch| logits[Token::Pitch(pitch).id() as usize] += wish * FULLER);
+        }
+    }
+
+    /// Pitches lose by the square of their distance from where the next note brings the mean to the wished one; a wish
+    /// never shortens a chord.
+    fn lean_register(&self, register: f64, logits: &mut [f32]) {
+        let (notes, sum) = self.written;
+        let ahead = (register * f64::from(notes) - f64::from(sum)) / AHEAD;
+        let center = register + ahead.clamp(-FARTHEST, FARTHEST);
+        let loss = |pitch: u8| {
+            let far = (f64::from(pitch) - center) / SPREAD;
+            (far * far / 2.0) as f32
+        };
+        let playable = self.playable(self.cell, self.above);
+        let least = playable.iter().map(loss).fold(f32::INFINITY, f32::min);
+        playable.iter().for_each(|pitch| logits[Token::Pitch(pitch).id() as usize] -= loss(pitch) - least);
+    }
+
     fn position_mask(&self, allow: &mut impl FnMut(Token)) {
         let (part, start) = (self.current().expect("a part is being written"), self.start());
         if part.is_single() {
@@ -350,6 +422,19 @@ impl Grammar for BandGrammar {
         }
     }
 
+    fn lean(&self, logits: &mut [f32]) -> bool {
+        let Wishes { density, register } = self.constraints.wishes;
+        let places = matches!(self.state, State::Position | State::More);
+        let pitches = matches!(self.state, State::Event | State::More);
+        if !self.given.is_empty() || self.current() != Some(Part::Piano) || !(places || pitches) {
+            return false;
+        }
+        let (density, register) = (density.filter(|_| places), register.filter(|_| pitches));
+        density.into_iter().for_each(|density| self.lean_density(density, logits));
+        register.into_iter().for_each(|register| self.lean_register(register, logits));
+        density.is_some() || register.is_some()
+    }
+
     fn advance(&mut self, id: u32) -> Result<(), NotAllowed> {
         let mut mask = [false; VOCAB as usize];
         self.mask(&mut mask);
@@ -375,6 +460,7 @@ impl Grammar for BandGrammar {
                 if self.current().is_some_and(Part::is_single) {
                     (self.rings, self.state) = (true, State::Position);
                 } else {
+                    self.written = (self.written.0 + 1, self.written.1 + u32::from(pitch));
                     (self.pitch, self.above, self.state) = (pitch, pitch + 1, State::Duration);
                 }
             }

@@ -18,7 +18,7 @@ mod grammar;
 mod piece;
 mod vocab;
 
-pub use band_grammar::{BandConstraints, BandGrammar, PartRules, Tones};
+pub use band_grammar::{BandConstraints, BandGrammar, PartRules, Tones, Wishes};
 pub use chord_class::ChordClass;
 pub use codec::{Excerpt, Hidden, Prompt, Reader, encode_bars, encode_filling, encode_prompt};
 pub use grammar::{Constraints, LeadGrammar};

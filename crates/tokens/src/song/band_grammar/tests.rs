@@ -80,6 +80,10 @@ fn constraints(draw: &mut Draw) -> BandConstraints {
             .collect(),
         rules: [rules(draw), rules(draw), rules(draw)],
         anchors,
+        wishes: Wishes {
+            density: draw.is().then(|| f64::from(draw.below(5)) / 4.0),
+            register: draw.is().then(|| 30.0 + f64::from(draw.below(60))),
+        },
         given,
     }
 }
@@ -92,6 +96,9 @@ fn walk(constraints: &BandConstraints, draw: &mut Draw) -> Vec<u32> {
         let mut mask = [false; VOCAB as usize];
         grammar.mask(&mut mask);
         let mut allowed: Vec<u32> = (0..VOCAB).filter(|id| mask[*id as usize]).collect();
+        let mut leaning = [0.0; VOCAB as usize];
+        let leans = grammar.lean(&mut leaning);
+        assert!(leaning.iter().all(|logit| logit.is_finite() && (leans || *logit == 0.0)));
         assert!(!allowed.is_empty(), "after {ids:?} nothing may follow");
         assert!(!grammar.is_given() || allowed.len() == 1);
         let forbidden = (0..=VOCAB).find(|id| !allowed.contains(id)).unwrap();
@@ -203,6 +210,7 @@ fn a_bar_under_the_default_limits_fits_a_context_of_1024() {
         given,
         rules: [rules.clone(), rules.clone(), rules],
         anchors: vec![],
+        wishes: Wishes::default(),
     };
     for _ in 0..50 {
         let ids = walk(&constraints, &mut draw);
