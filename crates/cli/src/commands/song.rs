@@ -179,10 +179,9 @@ fn echo(options: &Options, session: &Session, request: &Request, seed: u64, soun
     }
     command.flag("fill", options.fill);
     command.flag("straight", options.straight);
-    command.maybe("stems", options.stems.as_ref().map(|folder| folder.display()));
     options.obeying.echo(request.lead.key, &request.lead.demands, &mut command);
     options.harmony.echo(&mut command);
     options.tokens.echo(seed, &mut command);
-    options.files.echo(sound, &mut command);
+    options.files.echo_with_stems(sound, options.stems.as_deref(), &mut command);
     command
 }
