@@ -1,6 +1,6 @@
 //! Takes as files: MIDI, sound and pictures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use partita_audio::{Kit, RenderOptions, SoundFont, Voice, WavFormat};
@@ -128,6 +128,17 @@ impl Renderer {
         let pcm = partita_audio::render(score, &self.options)?;
         Ok((partita_audio::wav::wav_bytes(&pcm, self.format)?, pcm.duration()))
     }
+
+    /// The WAV file with silence after it up to `frames`, or its own frames where it is longer.
+    ///
+    /// # Errors
+    /// As [`Renderer::wav`].
+    pub fn padded(&self, score: &Score, frames: usize) -> Result<(Vec<u8>, usize)> {
+        let mut pcm = partita_audio::render(score, &self.options)?;
+        let frames = frames.max(pcm.frames());
+        pcm.channels.iter_mut().for_each(|channel| channel.resize(frames, 0.0));
+        Ok((partita_audio::wav::wav_bytes(&pcm, self.format)?, frames))
+    }
 }
 
 /// Files a command can make of each take.
@@ -236,15 +247,21 @@ impl Files {
             let picture = self.picture.as_ref().map(|target| add("picture", target)).transpose()?;
             takes.push(TakeFiles { music, wav, picture, names: files });
         }
-        Ok(Delivery { staging, takes, renderer, picture_format })
+        Ok(Delivery { staging, takes, renderer, picture_format, folders: Folders::default() })
     }
 
     /// These options, written out in full.
     pub fn echo(&self, default: Sound, line: &mut CommandLine) {
+        self.echo_with_stems(default, None, line);
+    }
+
+    /// These options and a folder for stems, which sound as the options say.
+    pub fn echo_with_stems(&self, default: Sound, stems: Option<&Path>, line: &mut CommandLine) {
         self.output.iter().for_each(|target| line.option("output", target));
         line.maybe("picture", self.picture.as_ref());
-        if self.wav.is_some() {
-            line.maybe("wav", self.wav.as_ref());
+        line.maybe("wav", self.wav.as_ref());
+        line.maybe("stems", stems.map(Path::display));
+        if self.wav.is_some() || stems.is_some() {
             self.sound.echo(default, line);
         }
         line.flag("force", self.force);
@@ -264,6 +281,18 @@ pub struct Delivery {
     takes: Vec<TakeFiles>,
     renderer: Option<Renderer>,
     picture_format: Option<PictureFormat>,
+    /// After the files in them, so that it is dropped after these.
+    folders: Folders,
+}
+
+/// Folders that were made for files, outer ones first; those that stay empty go again.
+#[derive(Default)]
+struct Folders(Vec<PathBuf>);
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        self.0.iter().rev().for_each(|folder| drop(std::fs::remove_dir(folder)));
+    }
 }
 
 impl Delivery {
@@ -298,6 +327,17 @@ impl Delivery {
             self.staging.write(slot, &format.encode(&picture())?)?;
         }
         Ok(())
+    }
+
+    /// Makes a folder and those it lies in. What is still empty at the end goes again.
+    ///
+    /// # Errors
+    /// A place where none can be made.
+    pub fn folder(&mut self, field: &'static str, folder: &Path) -> Result<()> {
+        let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let made: Vec<PathBuf> = folder.ancestors().take_while(missing).map(Path::to_path_buf).collect();
+        self.folders.0.extend(made.into_iter().rev());
+        std::fs::create_dir_all(folder).map_err(|e| Error::file(field, "make", folder, &e))
     }
 
     /// Reserves one more file, of the first take.

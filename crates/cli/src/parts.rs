@@ -1,5 +1,6 @@
 //! What commands share that make accompaniments: who plays a part, as an option and as an answer, and stems.
 
+use std::cmp::Reverse;
 use std::path::Path;
 
 use partita_models::arrange::{BassRule, CompRule, Made, Make};
@@ -7,9 +8,10 @@ use partita_models::song::stems;
 use partita_score::Score;
 use partita_score::picture::{Drawing, piano_rolls};
 
+use crate::cancel;
 use crate::deliver::{Delivery, Files, Sound};
 use crate::error::{Error, Invalid, Result};
-use crate::output::Target;
+use crate::output::{Slot, Target};
 
 /// Who is asked to play a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,10 +95,10 @@ pub fn told(made: &Made) -> String {
     }
 }
 
-/// A WAV file for each track of each score, named after it, in `folder`.
+/// A WAV file for each track of each score, named after it, in `folder`; all of a score as long as the whole sounds.
 ///
 /// # Errors
-/// A folder that cannot be made, files that cannot be written, tracks that cannot be rendered.
+/// Ctrl-C, a folder that cannot be made, files that cannot be written, tracks that cannot be rendered.
 pub fn write_stems(
     folder: &Path,
     scores: &[&Score],
@@ -104,9 +106,9 @@ pub fn write_stems(
     sound: Sound,
     delivery: &mut Delivery,
 ) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|e| Error::file("stems", "make", folder, &e))?;
+    delivery.folder("stems", folder)?;
     let renderer = files.sound.open(sound)?;
-    let mut wanted = Vec::new();
+    let mut wanted: Vec<(usize, Slot, Score)> = Vec::new();
     for (index, score) in scores.iter().enumerate() {
         let mut names: Vec<String> = Vec::new();
         for (number, stem) in (1..).zip(stems(score)) {
@@ -115,12 +117,19 @@ pub fn write_stems(
             }
             let name = file_name(&stem.tracks[0].name, number, &names);
             let target = Target::File(folder.join(format!("{name}.wav"))).numbered(index, scores.len());
-            wanted.push((delivery.add("stems", &target)?, stem));
+            wanted.push((index, delivery.add("stems", &target)?, stem));
             names.push(name);
         }
     }
-    for (slot, stem) in &wanted {
-        let (bytes, _) = renderer.wav(stem)?;
+    // The whole ends with its longest track, which says how long the others are to be.
+    wanted.sort_by_key(|(index, _, stem)| (*index, Reverse(stem.end())));
+    let mut frames = vec![0; scores.len()];
+    for (index, slot, stem) in &wanted {
+        if cancel::requested() {
+            return Err(Error::interrupted());
+        }
+        let (bytes, length) = renderer.padded(stem, frames[*index])?;
+        frames[*index] = length;
         delivery.stream(*slot, &mut |out| out.write_all(&bytes))?;
     }
     Ok(())

@@ -345,10 +345,9 @@ fn echo(
     command.maybe("piano-range", options.piano_range.as_ref());
     command.maybe("density", options.density);
     command.maybe("register", options.register);
-    command.maybe("stems", options.stems.as_ref().map(|folder| folder.display()));
     options.harmony.echo(&mut command);
     options.tokens.echo(seed, &mut command);
-    options.files.echo(Sound::Acoustic, &mut command);
+    options.files.echo_with_stems(Sound::Acoustic, options.stems.as_deref(), &mut command);
     command
 }
 

@@ -34,15 +34,15 @@ pub struct Options {
     /// Beats per minute, 40..=300; the style's own if left out
     #[arg(long, value_parser = options::tempo, allow_negative_numbers = true)]
     tempo: Option<f64>,
-    /// How the bass is played: a rule, or `model` for the weights of an accompaniment that --model names; the rule that
-    /// goes with the style if left out
+    /// How the bass is played: a rule, or `model` for a network, the bundled one unless --model names another; the rule
+    /// that goes with the style if left out
     #[arg(long, value_parser = parts::bass_maker, value_name = "RULE|model")]
     bass: Option<Make<BassRule>>,
     /// How the chords are played, as the bass
     #[arg(long, value_parser = parts::comping_maker, value_name = "RULE|model")]
     comping: Option<Make<CompRule>>,
     /// Leave parts out, as in bass,drums
-    #[arg(long, value_delimiter = ',', value_parser = ["melody", "chords", "bass", "drums"])]
+    #[arg(long, value_delimiter = ',', value_parser = PARTS)]
     without: Vec<String>,
     /// End with a fill of the drums
     #[arg(long)]
@@ -63,10 +63,18 @@ pub struct Options {
     files: Files,
 }
 
+/// All that a song can have.
+const PARTS: [&str; 4] = ["melody", "chords", "bass", "drums"];
+
 /// A stream of the seed that no variation draws from.
 pub const BEFORE: u64 = u64::MAX;
 
 pub fn run(options: &Options, session: &Session) -> Result<()> {
+    if PARTS.iter().all(|part| options.without.iter().any(|name| name == part)) {
+        let message =
+            format!("without must leave one of {}, got {}", PARTS.join(", "), options.without.join(","));
+        return Err(Error::usage("without", message));
+    }
     let mut clock = Clock::start();
     let compute = model::compute()?;
     let writer = model::writer_beside(session)?;
@@ -109,10 +117,10 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         drummer: (&drummer, &compute),
     };
     let mut songs = progress::song(session, |watch| write_song((&writer, &compute), &band, &request, watch))?;
+    let stays = |part: &str| !options.without.iter().any(|name| part.eq_ignore_ascii_case(name));
     for song in &mut songs {
-        song.score
-            .tracks
-            .retain(|track| !options.without.iter().any(|name| track.name.eq_ignore_ascii_case(name)));
+        song.score.tracks.retain(|track| stays(&track.name));
+        song.made.retain(|(part, _)| stays(part));
     }
     clock.lap("generate");
     if let Some(folder) = &options.stems {
@@ -179,10 +187,9 @@ fn echo(options: &Options, session: &Session, request: &Request, seed: u64, soun
     }
     command.flag("fill", options.fill);
     command.flag("straight", options.straight);
-    command.maybe("stems", options.stems.as_ref().map(|folder| folder.display()));
     options.obeying.echo(request.lead.key, &request.lead.demands, &mut command);
     options.harmony.echo(&mut command);
     options.tokens.echo(seed, &mut command);
-    options.files.echo(sound, &mut command);
+    options.files.echo_with_stems(sound, options.stems.as_deref(), &mut command);
     command
 }

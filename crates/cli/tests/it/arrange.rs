@@ -129,6 +129,88 @@ fn rules_add_a_piano_and_a_bass_in_range_and_are_told_as_rules() {
 }
 
 #[test]
+fn stems_sound_as_asked_and_are_as_long_as_the_whole() {
+    let place = Place::new();
+    lead(&place, true);
+    let sound = "--sample-rate 22050 --loudness -20 --wav-format 24 --sound 808";
+    // The charleston leaves the end of the last bar silent.
+    let line = format!("arrange lead.mid --bass roots --piano charleston --seed 3 {sound} --json");
+    let told = place.ok(&format!("{line} --stems a")).json();
+    assert!(place.makes_again(&told, "a/bass.wav"));
+    let told = told["command"].as_str().expect("a command").to_owned();
+    for option in ["--sample-rate 22050", "--loudness -20", "--wav-format 24", "--sound 808"] {
+        assert!(told.contains(option), "{told}");
+    }
+    place.ok(&format!("{line} --stems b --wav whole.wav"));
+    let length = place.read("whole.wav").len();
+    let lengths = ["tune", "piano", "bass"].map(|name| place.read(&format!("b/{name}.wav")).len());
+    assert_eq!(lengths, [length; 3]);
+    let line = "generate song --bars 2 --time 3/4 --seed 4 --sample-rate 8000 --json";
+    let told = place.ok(&format!("{line} --stems song --wav song.wav")).json();
+    let length = place.read("song.wav").len();
+    let lengths =
+        ["melody", "chords", "bass", "drums"].map(|name| place.read(&format!("song/{name}.wav")).len());
+    assert_eq!(lengths, [length; 4]);
+    assert!(place.makes_again(&told, "song/drums.wav"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_no_folder_for_stems() {
+    let place = Place::new();
+    // Long sounds, so that the first is still being made when the folder is there.
+    let words = ["generate", "song", "--bars", "32", "--sample-rate", "192000", "--stems", "in/wavs", "-q"];
+    let mut child = place.command(&words).stderr(std::process::Stdio::piped()).spawn().expect("starts");
+    while !place.path("in/wavs").exists() && child.try_wait().expect("ours").is_none() {
+        std::thread::yield_now();
+    }
+    let sent =
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("runs");
+    assert!(sent.success());
+    assert_eq!(child.wait_with_output().expect("ends").status.code(), Some(130));
+    assert_eq!(place.names(), [""; 0]);
+}
+
+#[test]
+fn parts_that_are_left_out_are_not_told_and_one_has_to_stay() {
+    let place = Place::new();
+    let ran = place.ok("generate song --bars 2 --seed 1 --without drums,melody -o a.mid");
+    let told = ran.stdout();
+    assert!(
+        told.contains("\nbass    rule ") && !told.contains("drums   ") && !told.contains("melody  "),
+        "{told}"
+    );
+    let told = place.ok("generate song --bars 2 --seed 1 --without drums --json -o b.mid").json();
+    let made = told["takes"][0]["made"].as_object().expect("parts");
+    assert_eq!(made.keys().map(String::as_str).collect::<Vec<_>>(), ["melody", "chords", "bass"]);
+    let ran = place.run("generate song --bars 2 --without melody,chords,bass,drums -o c.mid");
+    let message = "without must leave one of melody, chords, bass, drums, got melody,chords,bass,drums";
+    assert!(ran.code() == 2 && ran.stderr().contains(message), "{}", ran.stderr());
+}
+
+#[test]
+fn the_bass_plays_each_chord_where_it_begins_in_odd_metres() {
+    let place = Place::new();
+    for (time, chords, changes) in [
+        ("7/8", "C F G | Am Dm G7", vec![0, 720, 1200, 1680, 2400, 2880]),
+        ("15/16", "C F | G Am", vec![0, 1080, 1800, 2880]),
+    ] {
+        let mut words: Vec<&str> =
+            "generate song --key C --bars 2 --bass roots --seed 3 --without drums".split(' ').collect();
+        words.extend(["--straight", "--time", time, "--chords", chords, "-f", "-o", "a.mid"]);
+        let ran = Ran(place.command(&words).output().expect("the program starts"));
+        assert_eq!(ran.code(), 0, "{}", ran.stderr());
+        let score = place.score("a.mid");
+        assert_eq!(score.chords.iter().map(|change| change.at.0).collect::<Vec<_>>(), changes, "{time}");
+        for change in &score.chords {
+            let root = change.chord.as_ref().expect("a chord").root.pitch_class();
+            let note = track(&score, "bass").notes.iter().find(|note| note.onset == change.at);
+            assert!(note.is_some_and(|note| note.pitch % 12 == root), "{time}: {note:?} begins {change:?}");
+        }
+    }
+}
+
+#[test]
 fn a_model_plays_where_one_is_named_and_leaves_other_bars_note_for_note() {
     let place = Place::new();
     lead(&place, true);

@@ -1,7 +1,7 @@
 //! Four voices from outside: what is given stays, what is new obeys.
 
 use partita_score::harmony::Key;
-use partita_score::{Meter, Note, Score, Tick};
+use partita_score::{Meter, Note, Score, Tick, Track, midi};
 
 use crate::run::Place;
 
@@ -62,14 +62,44 @@ fn a_melody_gets_three_voices_and_stays_tick_for_tick() {
     let told = place.ok("generate chorale m.mid --voice alto --seed 5 --key D -o c.mid --json").json();
     assert_eq!(told["given"], serde_json::json!(["Alto"]));
     let (given, whole) = (place.score("m.mid"), place.score("c.mid"));
-    let melody = |score: &Score| score.tracks.iter().find(|track| track.name == "melody").cloned();
-    assert_eq!(melody(&whole), melody(&given), "the melody's own track sings alto");
-    assert_eq!((whole.ppq, &whole.tempos), (given.ppq, &given.tempos));
-    assert!(whole.tracks.iter().any(|track| track.name == "chords"), "other tracks stay");
+    let names: Vec<&str> = whole.tracks.iter().map(|track| track.name.as_str()).collect();
+    assert_eq!(names, VOICES, "in their order, and no block chords beside them");
+    let melody = given.tracks.iter().find(|track| track.name == "melody").expect("a melody");
+    let alto = Track { name: "Alto".into(), ..melody.clone() };
+    assert_eq!(whole.tracks[1], alto, "the melody's own track sings alto");
+    assert_eq!((whole.ppq, &whole.tempos, &whole.chords), (given.ppq, &given.tempos, &given.chords));
     let key: Key = "D".parse().expect("a key");
     for name in ["Soprano", "Tenor", "Bass"] {
         assert!(!voice(&whole, name).is_empty());
         assert!(voice(&whole, name).iter().all(|note| key.contains(note.pitch)), "{name}");
+    }
+}
+
+#[test]
+fn a_harmonized_melody_can_be_written_anew_in_part() {
+    let place = Place::new();
+    place.ok("generate melody --key D --bars 4 --seed 2 -o m.mid");
+    // Names that no voice has, and a track that is no voice's.
+    let mut score = place.score("m.mid");
+    for (name, tune) in [("melody", "melody"), ("nameless", ""), ("piano", "Piano")] {
+        score.tracks[0].name = tune.into();
+        if name == "piano" {
+            score
+                .tracks
+                .insert(0, Track { name: "hand claps".into(), channel: 9, ..score.tracks[0].clone() });
+        }
+        place.write(&format!("{name}.mid"), &midi::write(&score));
+        place.ok(&format!("generate chorale {name}.mid --seed 1 -f -o choir.mid"));
+        place.ok("generate chorale choir.mid --rewrite-bars 3-4 --rewrite-voices alto,tenor -f -o inner.mid");
+        let (choir, inner) = (place.score("choir.mid"), place.score("inner.mid"));
+        let names =
+            |score: &Score| -> Vec<String> { score.tracks.iter().map(|it| it.name.clone()).collect() };
+        assert_eq!(names(&choir), names(&inner), "{name}");
+        assert_eq!(choir.tracks.iter().filter(|track| !track.is_drums()).count(), 4, "{name}");
+        for voice in ["Soprano", "Bass"] {
+            assert_eq!(self::voice(&choir, voice), self::voice(&inner, voice), "{name}");
+        }
+        assert_ne!(cells(&choir), cells(&inner), "{name}");
     }
 }
 
@@ -109,8 +139,9 @@ fn what_four_voices_cannot_sing_is_refused_and_leaves_nothing() {
     refused("generate chorale full.mid -o no.mid", "rewrite-voices or rewrite-bars");
     refused(
         "generate chorale full.mid --rewrite-bars 9-10 -o no.mid",
-        "rewrite-bars must be bars that begin in 1..=2",
+        "rewrite-bars must be in 1-2, got 9-10",
     );
+    refused("generate chorale full.mid --rewrite-bars 2-9 -o no.mid", "rewrite-bars must be in 1-2, got 2-9");
     refused("generate chorale full.mid --rewrite-voices tuba -o no.mid", "soprano, alto, tenor, bass");
     refused("generate chorale --voice alto -o no.mid", "IN");
     refused("generate chorale --candidates 60 -n 2 -o no.mid", "candidates must be in 1..=32");

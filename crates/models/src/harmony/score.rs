@@ -1,5 +1,6 @@
 //! Cells as tracks of notes.
 
+use partita_score::harmony::CHORDS_TRACK;
 use partita_score::{MeterMap, Note, Ppq, Score, TempoMap, Tick, Track};
 use partita_tokens::chorale::{Cell, STEPS_PER_BEAT, Step, VOICES};
 
@@ -46,7 +47,9 @@ impl Complete {
 impl Harmony {
     /// `given` with the voices written around its notes. `kept[v]`: the track of voice v, if it has one, and the notes
     /// in it that were given; the others of that track are replaced. Kept notes stay tick for tick, and so does all else
-    /// of the score.
+    /// of the score, but that a voice's track is called by its voice, so that it is found again, and that no track
+    /// [`CHORDS_TRACK`] sounds beside voices that were missing: these have chords of their own. A new voice follows the
+    /// one above it.
     ///
     /// # Panics
     /// If there is no such track.
@@ -59,6 +62,14 @@ impl Harmony {
         let ppq = u64::from(given.ppq.get());
         let tick = |t: usize| Tick((t as u64 * ppq / STEPS_PER_BEAT as u64) as u32);
         let mut score = given.clone();
+        let mut own: [Option<usize>; VOICES] =
+            kept.each_ref().map(|kept| kept.as_ref().map(|(track, _)| *track));
+        if own.contains(&None) {
+            let stays = |index: usize| own.contains(&Some(index)) || given.tracks[index].name != CHORDS_TRACK;
+            let moved: Vec<usize> = (0..given.tracks.len()).filter(|index| stays(*index)).collect();
+            score.tracks = moved.iter().map(|index| given.tracks[*index].clone()).collect();
+            own = own.map(|own| moved.iter().position(|index| Some(*index) == own));
+        }
         for (v, kept) in kept.iter().enumerate() {
             let mut notes: Vec<Note> = Vec::new();
             for (t, step) in self.steps.iter().enumerate().filter(|(t, _)| request.cells[*t][v].is_none()) {
@@ -68,20 +79,28 @@ impl Harmony {
                     _ => notes.push(Note { onset: tick(t), end: tick(t + 1), pitch, velocity: VELOCITY }),
                 }
             }
-            let own = match kept {
-                Some((own, kept)) => {
+            let index = match (own[v], kept) {
+                (Some(index), Some((_, kept))) => {
                     notes.extend(kept);
                     notes.sort_by_key(|note| (note.onset, note.pitch));
-                    *own
+                    index
                 }
-                None => {
+                _ => {
+                    let above = own[..v].last().copied().flatten().map(|above| above + 1);
+                    let below = || own[v..].iter().flatten().min().copied();
+                    let index = above.or_else(below).unwrap_or(score.tracks.len());
+                    own.iter_mut().flatten().filter(|own| **own >= index).for_each(|own| *own += 1);
                     let channel = score.free_channel(v as u8);
-                    let name = NAMES[v].into();
-                    score.tracks.push(Track { name, channel, program: PROGRAM, ..Track::default() });
-                    score.tracks.len() - 1
+                    score.tracks.insert(index, Track { channel, program: PROGRAM, ..Track::default() });
+                    own[v] = Some(index);
+                    index
                 }
             };
-            score.tracks[own].notes = notes;
+            let track = &mut score.tracks[index];
+            if !track.name.trim().eq_ignore_ascii_case(NAMES[v]) {
+                track.name = NAMES[v].into();
+            }
+            track.notes = notes;
         }
         score
     }

@@ -77,10 +77,10 @@ impl Sung {
         {
             return Err(Error::range("input", "in one time signature, with bars of whole sixteenths", got));
         }
-        let end = u64::from(score.end().0);
-        if let Some(bars) = rewrite.bars.as_ref().filter(|bars| u64::from(bars.start) * bar >= end) {
-            let allowed = format!("bars that begin in 1..={}", end.div_ceil(bar));
-            return Err(Error::range("rewrite-bars", allowed, bars.start.saturating_add(1)));
+        let all = u64::from(score.end().0).div_ceil(bar);
+        if let Some(bars) = rewrite.bars.as_ref().filter(|bars| u64::from(bars.end) > all) {
+            let got = format!("{}-{}", u64::from(bars.start) + 1, bars.end);
+            return Err(Error::range("rewrite-bars", format!("in 1-{all}"), got));
         }
         let mut left_out: [Vec<Note>; VOICES] = Default::default();
         let voices = std::array::from_fn(|v| {

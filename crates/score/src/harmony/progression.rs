@@ -31,8 +31,10 @@ const NEAR: f64 = 1e-6;
 impl Progression {
     /// Reads chord symbols.
     ///
-    /// Blanks, commas and lone dashes part the chords, `|` bars of `meter`. Chords of one bar share it evenly, less what
-    /// those with a length of their own take: `Cm7:1.5` is one and a half beats (quarter notes). `/` and `.` hold the
+    /// Blanks, commas and lone dashes part the chords, `|` bars of `meter`. Chords of one bar share it evenly, as far as
+    /// that is in eighths, else in beats, the first ones more: three take 3, 2 and 2 eighths of 7/8, and 2, 1 and 1 beats
+    /// of 4/4. What those with a length of their own take is theirs: `Cm7:1.5` is one and a half beats (quarter notes).
+    /// `/` and `.` hold the
     /// chord for a share more, `%` repeats the bar before, `N.C.` is a rest. Without any bar line each chord without a
     /// length has a bar, and `%` is the chord before for a bar.
     ///
@@ -179,7 +181,7 @@ fn read(
     expected: &str,
 ) -> Result<Progression, SyntaxError> {
     let bars = cursor.text.contains('|');
-    let mut all = Spans { progression: Progression::default(), bar: meter.beats_per_bar(), now: 0.0 };
+    let mut all = Spans { progression: Progression::default(), meter, bar: meter.beats_per_bar(), now: 0.0 };
     let (mut slots, mut before): (Vec<Slot>, Vec<Slot>) = Default::default();
     let mut opened = false;
     loop {
@@ -250,6 +252,7 @@ fn read(
 /// What has been read, in time.
 struct Spans {
     progression: Progression,
+    meter: Meter,
     /// Quarter notes in a bar.
     bar: f64,
     now: f64,
@@ -273,14 +276,33 @@ impl Spans {
             return Err(end.expected(format!("at most {MOST_SPANS} chords")));
         }
         let start = self.now;
-        let share = if shares > 0 { rest / shares as f64 } else { 0.0 };
+        let mut shared = shared(rest, shares, self.meter).into_iter();
         for slot in slots {
-            self.push(slot.chord.clone(), slot.length.unwrap_or(share));
+            let length = slot.length.or_else(|| shared.next()).expect("a share for each");
+            self.push(slot.chord.clone(), length);
         }
         // Shares of a third don't add up to the last bit.
         self.now = start + self.bar;
         Ok(())
     }
+}
+
+/// How chords share `rest` quarter notes: evenly where that is in eighths, in sixteenths under metres of sixteenths; else
+/// in the longest of beats, their halves and quarters that there are enough of, the first chords one more than the last.
+fn shared(rest: f64, shares: usize, meter: Meter) -> Vec<f64> {
+    let whole = |count: f64| (count - count.round()).abs() < NEAR;
+    let even = rest / shares.max(1) as f64;
+    let written = 4.0 / f64::from(meter.denominator);
+    if whole(even / written.min(0.5)) {
+        return vec![even; shares];
+    }
+    let compound = meter.denominator >= 8 && meter.numerator > 3 && meter.numerator.is_multiple_of(3);
+    let beat = compound.then_some(3.0 * written);
+    let units = beat.into_iter().chain([written, written / 2.0, written / 4.0]);
+    let fits = |unit: &f64| whole(rest / unit) && rest / unit + NEAR > shares as f64;
+    let Some(unit) = units.into_iter().find(fits) else { return vec![even; shares] };
+    let units = (rest / unit).round() as usize;
+    (0..shares).map(|index| (units / shares + usize::from(index < units % shares)) as f64 * unit).collect()
 }
 
 fn skip_separators(cursor: &mut Cursor<'_>) {
@@ -334,6 +356,14 @@ mod tests {
         check("C:2 G:1.5, Am:0.5", Meter::COMMON, "C:2 G:1.5 Am:0.5");
         check("C / F G | Am . . E", Meter::COMMON, "C:1 C:1 F:1 G:1 Am:1 Am:1 Am:1 E:1");
         check("C - F – G → C", SEVEN, "C:3.5 F:3.5 G:3.5 C:3.5");
+        check("C F G | Am Dm", SEVEN, "C:1.5 F:1 G:1 Am:2 Dm:1.5");
+        check("C F G | Am", Meter::COMMON, "C:2 F:1 G:1 Am:4");
+        check("C F | G", "15/16".parse().expect("valid"), "C:2.25 F:1.5 G:3.75");
+        check("C F G | Am", "15/16".parse().expect("valid"), "C:1.25 F:1.25 G:1.25 Am:3.75");
+        check("C F | G", "9/8".parse().expect("valid"), "C:3 F:1.5 G:4.5");
+        check("C F | G", THREE, "C:1.5 F:1.5 G:3");
+        check("C F G Am F | G", THREE, "C:1 F:0.5 G:0.5 Am:0.5 F:0.5 G:3");
+        check("C:1.5 F G | C", Meter::COMMON, "C:1.5 F:1.5 G:1 C:4");
         check("C\nF\tG", Meter::COMMON, "C:4 F:4 G:4");
         check("N.C. | C-7 C/E", Meter::COMMON, "N.C.:4 Cm7:2 C/E:2");
         check("C6/9 | F7(b9, #11)", Meter::COMMON, "C6/9:4 F7b9#11:4");
