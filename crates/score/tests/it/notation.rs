@@ -2,7 +2,7 @@
 
 use crate::test_files;
 use partita_score::harmony::{Chord, ChordKind, Degree, DegreeOp, NoteName};
-use partita_score::notation::{self, Format, abc, musicxml};
+use partita_score::notation::{self, Format, abc, layout, musicxml};
 use partita_score::{ChordChange, KeyChange, Meter, MeterMap, Note, Ppq, Score, TempoMap, Tick, Track, midi};
 use proptest::{collection::vec, prelude::*};
 use std::path::PathBuf;
@@ -304,6 +304,20 @@ fn abc_tunes_are_read_as_the_standard_says() {
     check("|:c8|d8 [|]:|", &twice);
     check("|:c8|[1d8[|]:|", &twice[..3]);
     check("[K:C]F2 [M:3/4][L:1/4]F2|[V:1]F", &[(0, 12, 65), (12, 24, 65), (36, 12, 65)]);
+}
+
+#[test]
+fn drums_that_ring_over_the_last_bar_line_ask_for_no_bar() {
+    let note = |onset, end, pitch| Note { onset: Tick(onset), end: Tick(end), pitch, velocity: 80 };
+    let track = |channel, notes| Track { channel, notes, ..Track::default() };
+    let bars = |tracks: &[Track]| {
+        let score = Score { tracks: tracks.to_vec(), ..Score::default() };
+        layout::Sheet::new(&score).expect("short").bars.len()
+    };
+    let drums = track(9, vec![note(0, 480, 36), note(1800, 2040, 49)]);
+    assert_eq!(bars(std::slice::from_ref(&drums)), 1);
+    let bass = track(0, vec![note(1800, 2040, 40)]);
+    assert_eq!(bars(&[drums, bass]), 2);
 }
 
 #[test]

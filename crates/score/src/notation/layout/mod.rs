@@ -23,7 +23,7 @@ pub(super) use staff::signature;
 pub use values::{Tuplet, Value};
 
 use crate::harmony::{Chord, Key, NoteName};
-use crate::{Error, Result, Score, Tick, Track};
+use crate::{Error, Note, Result, Score, Tick, Track};
 use bars::Bars;
 use quantize::{Cells, Placed};
 
@@ -155,9 +155,12 @@ impl Sheet {
     /// # Errors
     /// [`Error::TooManyBars`], [`Error::Notation`] for music too long to write.
     pub fn new(score: &Score) -> Result<Sheet> {
-        let ends = score.tracks.iter().flat_map(|track| &track.notes);
-        let last =
-            ends.map(|note| note.end.max(Tick(note.onset.0.saturating_add(1)))).max().unwrap_or_default();
+        let ends = score.tracks.iter().flat_map(|track| {
+            // Strokes have no length: what rings over the last bar line asks for no bar.
+            let ends = |note: &Note| if track.is_drums() { note.onset } else { note.end };
+            track.notes.iter().map(move |note| ends(note).max(Tick(note.onset.0.saturating_add(1))))
+        });
+        let last = ends.max().unwrap_or_default();
         let marks = score.chords.iter().map(|it| Tick(it.at.0.saturating_add(1)));
         let end = marks.chain([last]).max().unwrap_or_default();
         let mut bars = Bars::new(score, end)?;
