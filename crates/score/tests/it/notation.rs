@@ -321,6 +321,24 @@ fn drums_that_ring_over_the_last_bar_line_ask_for_no_bar() {
 }
 
 #[test]
+fn abc_writes_a_rest_in_parts_where_a_chord_begins_in_it() {
+    let change = |at, symbol: &str| ChordChange {
+        at: Tick(at),
+        chord: partita_score::harmony::parse_symbol(symbol).expect("valid"),
+    };
+    let notes = vec![Note { onset: Tick(1920), end: Tick(2400), pitch: 60, velocity: 80 }];
+    let score = Score {
+        meters: MeterMap::constant("4/4".parse().expect("valid")),
+        chords: vec![change(480, "A"), change(720, "D7"), change(2880, "G")],
+        tracks: vec![Track { notes, ..Track::default() }],
+        ..Score::default()
+    };
+    let text = abc::write(&score).expect("short");
+    assert!(text.contains("z2 \"A\"z \"D7\"z5 | C2 z2 \"G\"z4 |]"), "{text}");
+    assert_eq!(abc::read(&text).expect("ours").chords, score.chords);
+}
+
+#[test]
 fn all_tunes_of_a_file_are_read_and_texts_without_one_refused() {
     let text = "M:3/4\n\nX:1\nK:C\nc3|\n\nX:2\nM:4/4\nK:F\nB4|\n";
     let all = abc::read_all(text).expect("valid");

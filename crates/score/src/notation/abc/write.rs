@@ -109,7 +109,7 @@ fn bar(text: &mut String, sheet: &Sheet, index: usize, voices: &[VoiceBar], mark
         _ = write!(text, "[K:{}] ", name(key));
     }
     let mut signs = Signs { key: signature(sheet.key_at(index).signature()), said: [false; 7] };
-    let fits = |at: &u32| voices[0].events.binary_search_by_key(at, |event| event.at).is_ok();
+    let fits = |at: &u32| takes(&voices[0].events, *at);
     let (own, apart): (Vec<&(u32, String)>, Vec<_>) = marks.iter().partition(|(at, _)| fits(at));
     let mut overlays = 0;
     for voice in voices {
@@ -139,6 +139,13 @@ fn bar(text: &mut String, sheet: &Sheet, index: usize, voices: &[VoiceBar], mark
     }
 }
 
+/// Whether a mark can stand at a place among events: where one begins, or within a rest, which is written in parts.
+fn takes(events: &[Event], at: u32) -> bool {
+    let after = events.partition_point(|event| event.at <= at);
+    let found = after.checked_sub(1).map(|index| &events[index]);
+    found.is_some_and(|event| event.at == at || event.is_rest() && event.tuplet.is_none())
+}
+
 /// The accidentals of a bar.
 struct Signs {
     key: [i8; 7],
@@ -155,6 +162,7 @@ fn line(text: &mut String, voice: &VoiceBar, signs: &mut Signs, marks: &[&(u32, 
         for (_, mark) in marks[from..].iter().take_while(|(at, _)| *at == event.at) {
             text.push_str(mark);
         }
+        let (mut at, end) = (event.at, event.at + event.length);
         let (mut actual, mut normal) = (1, 1);
         if let Some(tuplet) = event.tuplet {
             (actual, normal) = (u32::from(tuplet.actual), u32::from(tuplet.normal));
@@ -168,7 +176,18 @@ fn line(text: &mut String, voice: &VoiceBar, signs: &mut Signs, marks: &[&(u32, 
             }
         }
         match event.heads.as_slice() {
-            [] => text.push(if voice.voice == 0 { 'z' } else { 'x' }),
+            [] => {
+                let sign = if voice.voice == 0 { 'z' } else { 'x' };
+                let from = marks.partition_point(|(place, _)| *place <= at);
+                for (place, mark) in marks[from..].iter().take_while(|(place, _)| *place < end) {
+                    if *place > at {
+                        _ = write!(text, "{sign}{} ", length(place - at, 1, 1));
+                        at = *place;
+                    }
+                    text.push_str(mark);
+                }
+                text.push(sign);
+            }
             [head] => note(text, head, signs),
             heads => {
                 text.push('[');
@@ -181,7 +200,7 @@ fn line(text: &mut String, voice: &VoiceBar, signs: &mut Signs, marks: &[&(u32, 
                 text.push(']');
             }
         }
-        text.push_str(&length(event.length, actual, normal));
+        text.push_str(&length(end - at, actual, normal));
         if matches!(event.heads.as_slice(), [head] if head.tied_to) {
             text.push('-');
         }
