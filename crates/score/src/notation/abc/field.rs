@@ -20,8 +20,7 @@ pub(super) struct KeyField {
 /// Reads a `K:` field; words that are no key or clef are ignored.
 pub(super) fn key(text: &str) -> KeyField {
     let mut field = KeyField::default();
-    let text = text.trim();
-    let mut words = text.split_whitespace().peekable();
+    let mut words = text.split_whitespace().flat_map(parted).peekable();
     match words.peek().copied() {
         Some("HP" | "Hp") => {
             let mut alters = [0; 7];
@@ -33,7 +32,7 @@ pub(super) fn key(text: &str) -> KeyField {
             field.alters = Some([0; 7]);
             words.next();
         }
-        Some(first) if !first.contains('=') => {
+        Some(first) => {
             if let Some((key, mode_in_word)) = tonic(first) {
                 words.next();
                 let mode = match mode_in_word {
@@ -51,18 +50,31 @@ pub(super) fn key(text: &str) -> KeyField {
                 field.alters = Some(signature(key.signature()));
             }
         }
-        _ => {}
+        None => {}
     }
     for word in words {
         if word == "exp" {
             field.alters = Some([0; 7]);
-        } else if let Some((alter, letter)) = accidental_word(word) {
-            field.alters.get_or_insert([0; 7])[letter.index()] = alter;
+        } else if let Some(accidentals) = accidentals(word) {
+            for (alter, letter) in accidentals {
+                field.alters.get_or_insert([0; 7])[letter.index()] = alter;
+            }
         } else {
             property(word, &mut field);
         }
     }
     field
+}
+
+/// `C^f^c`: a tonic or mode, and the accidentals that stand right behind it.
+fn parted(word: &str) -> impl Iterator<Item = &str> {
+    let at = word.find(['^', '_', '=']).filter(|&at| {
+        let (name, behind) = word.split_at(at);
+        let named = tonic(name).is_some() || name == "exp" || mode(name).is_some_and(|_| name != "m");
+        named && accidentals(behind).is_some()
+    });
+    let (name, behind) = word.split_at(at.unwrap_or(word.len()));
+    [name, behind].into_iter().filter(|part| !part.is_empty())
 }
 
 /// `clef=`, `octave=`, `transpose=`, or a clef alone, in `K:` and `V:` fields.
@@ -115,19 +127,22 @@ fn mode(word: &str) -> Option<Mode> {
     })
 }
 
-/// `^f`, `_b`, `=c` in a key.
-fn accidental_word(word: &str) -> Option<(i8, Letter)> {
-    let sign = word.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let letter = word[sign.len()..].chars().next().filter(|_| word.len() == sign.len() + 1)?;
-    let alter = match sign {
-        "^" => 1,
-        "^^" => 2,
-        "_" => -1,
-        "__" => -2,
-        "=" => 0,
-        _ => return None,
-    };
-    Some((alter, Letter::from_char(letter)?))
+/// `^f`, `_b^c` in a key; `None` for a word of any other kind.
+fn accidentals(word: &str) -> Option<Vec<(i8, Letter)>> {
+    let mut found = Vec::new();
+    for accidental in word.split_inclusive(|letter: char| letter.is_ascii_alphabetic()) {
+        let letter = accidental.chars().next_back()?;
+        let alter = match accidental.strip_suffix(letter)? {
+            "^" => 1,
+            "^^" => 2,
+            "_" => -1,
+            "__" => -2,
+            "=" => 0,
+            _ => return None,
+        };
+        found.push((alter, Letter::from_char(letter)?));
+    }
+    Some(found)
 }
 
 /// `4/4`, `C`, `C|`, `2+3/8`; `Some(None)` for `none`, `None` for what is no metre.
@@ -196,6 +211,9 @@ mod tests {
         check("clef=bass", None);
         check("", None);
         assert_eq!(key("D exp _b ^f").alters, Some([0, 0, 0, 1, 0, 0, -1]));
+        assert_eq!(key("C^f^c^a").alters, Some([1, 0, 0, 1, 0, 1, 0]));
+        assert_eq!(key("Dmix_b=f").alters, Some([0, 0, 0, 0, 0, 0, -1]));
+        assert_eq!((key("C clef=G").alters, key("F m=B").sign), (Some([0; 7]), Some((-1, false))));
         assert_eq!(key("D =c").alters, Some([0, 0, 0, 1, 0, 0, 0]));
         assert_eq!(key("C treble-8").octave, Some(-1));
         assert!(key("C clef=perc").percussion);
