@@ -347,6 +347,12 @@ fn all_tunes_of_a_file_are_read_and_texts_without_one_refused() {
     for bad in ["", "hello", "X:1\nM:4/4\n"] {
         assert!(abc::read(bad).is_err(), "{bad}");
     }
+    let lines = ["X:1", "K:C^f", "c4 f4|", "X:2", "K:C", "c8|"];
+    let all = ["\n", "\r\n", "\r"].map(|end| abc::read_all(&lines.join(end)));
+    let pitches = |score: &Score| score.tracks[0].notes.iter().map(|note| note.pitch).collect::<Vec<_>>();
+    let first = all[0].as_ref().map(|tunes| tunes.iter().map(pitches).collect::<Vec<_>>());
+    assert_eq!(first, Ok(vec![vec![72, 78], vec![72]]));
+    assert!(all[1] == all[0] && all[2] == all[0], "{all:?}");
     let error = abc::read("X:1\nK:C\n[ceg\nc99999999999\n]").expect_err("a long note").to_string();
     assert!(error.contains("line 4"), "{error}");
 }

@@ -10,6 +10,7 @@ use super::field;
 use super::length::Length;
 use super::music::{Reach, Voice, Written};
 use crate::{Error, Meter, Ppq, Result, Score, Tick};
+use std::borrow::Cow;
 
 /// The most measures of all voices of a tune.
 const MAX_MEASURES: usize = 200_000;
@@ -25,7 +26,8 @@ const MAX_TEXT: usize = 16 << 20;
 /// # Errors
 /// [`Error::Abc`] for a text without a tune, or one that cannot be counted.
 pub fn read(text: &str) -> Result<Score> {
-    let tunes = tunes(text)?;
+    let text = line_feeds(text);
+    let tunes = tunes(&text)?;
     let (header, tune, line) = tunes.first().ok_or_else(no_tune)?;
     read_tune(header, tune, *line)
 }
@@ -35,7 +37,8 @@ pub fn read(text: &str) -> Result<Score> {
 /// # Errors
 /// As [`read`], for the first tune that fails.
 pub fn read_all(text: &str) -> Result<Vec<Score>> {
-    let tunes = tunes(text)?;
+    let text = line_feeds(text);
+    let tunes = tunes(&text)?;
     if tunes.is_empty() {
         return Err(no_tune());
     }
@@ -44,6 +47,11 @@ pub fn read_all(text: &str) -> Result<Vec<Score>> {
 
 fn no_tune() -> Error {
     Error::Abc { line: 1, message: "a tune needs a key field (K:), got none".into() }
+}
+
+/// Old programs end lines with a carriage return alone.
+fn line_feeds(text: &str) -> Cow<'_, str> {
+    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
 }
 
 /// `(file header, tune, its first line)`: tunes start with `X:`; a text without one is a tune if it has a key.
