@@ -306,6 +306,29 @@ fn abc_tunes_are_read_as_the_standard_says() {
     check("[K:C]F2 [M:3/4][L:1/4]F2|[V:1]F", &[(0, 12, 65), (12, 24, 65), (36, 12, 65)]);
 }
 
+/// The clefs of a track that begins a note every quarter, each `length` ticks long.
+fn staves(program: u8, pitches: &[u8], length: u32) -> Vec<layout::Clef> {
+    let note = |(index, &pitch): (usize, &u8)| {
+        let onset = Tick(index as u32 * 480);
+        Note { onset, end: Tick(onset.0 + length), pitch, velocity: 80 }
+    };
+    let notes = pitches.iter().enumerate().map(note).collect();
+    let score = Score { tracks: vec![Track { program, notes, ..Track::default() }], ..Score::default() };
+    let sheet = layout::Sheet::new(&score).expect("short");
+    sheet.parts[0].staves.iter().map(|staff| staff.clef).collect()
+}
+
+#[test]
+fn one_voice_has_one_staff_and_two_hands_two() {
+    use layout::Clef::*;
+    let tenor = [48, 55, 57, 59, 60, 60, 62, 64, 67];
+    assert_eq!(staves(0, &tenor, 480), [TrebleBelow]);
+    assert_eq!(staves(0, &tenor, 960), [Treble, Bass]);
+    assert_eq!(staves(0, &[40, 43, 48, 50, 52, 55, 65], 480), [Bass]);
+    assert_eq!(staves(0, &[53, 60, 64, 67, 72], 480), [Treble]);
+    assert_eq!(staves(40, &tenor, 480), [Treble]);
+}
+
 #[test]
 fn drums_that_ring_over_the_last_bar_line_ask_for_no_bar() {
     let note = |onset, end, pitch| Note { onset: Tick(onset), end: Tick(end), pitch, velocity: 80 };

@@ -25,8 +25,8 @@ pub(super) fn part(
     let mut writer = Writer { bars, cells, keys, chords, drums, budget };
     let lowest = notes.iter().map(|note| note.pitch).min().unwrap_or(MIDDLE);
     let highest = notes.iter().map(|note| note.pitch).max().unwrap_or(MIDDLE);
-    let two_hands = TWO_HANDS.iter().any(|range| range.contains(&track.program));
-    let staves = if !drums && two_hands && lowest < 55 && highest > 64 {
+    let wide = lowest < 55 && highest > 64;
+    let staves = if !drums && two_hands(track) && wide && sounds_together(notes) {
         let (right, left): (Vec<_>, Vec<_>) =
             notes.iter().copied().partition(|note: &Placed| note.pitch >= MIDDLE);
         vec![writer.staff(&right, Clef::Treble)?, writer.staff(&left, Clef::Bass)?]
@@ -38,6 +38,21 @@ pub(super) fn part(
     Ok(Part { name, channel: track.channel & 15, program: track.program.min(127), drums, staves })
 }
 
+fn two_hands(track: &Track) -> bool {
+    TWO_HANDS.iter().any(|range| range.contains(&track.program))
+}
+
+/// Whether several notes at once are usual, not the odd one in ten of a single voice that divides.
+fn sounds_together(notes: &[Placed]) -> bool {
+    let (mut end, mut together) = (0, 0);
+    for note in notes {
+        together += usize::from(note.onset < end);
+        end = end.max(note.end);
+    }
+    together > 0 && together * 10 >= notes.len()
+}
+
+/// For a staff of its own.
 fn clef(track: &Track, notes: &[Placed]) -> Clef {
     if track.is_drums() {
         return Clef::Percussion;
@@ -47,8 +62,21 @@ fn clef(track: &Track, notes: &[Placed]) -> Clef {
     match track.program {
         24..=31 if mean < 65 => Clef::TrebleBelow,
         32..=39 | 43 if mean < 50 => Clef::BassBelow,
+        // Files often leave voices at a piano's program.
+        0 | 52..=54 => clef_of_voice(notes),
         _ if notes.is_empty() || mean >= 57 => Clef::Treble,
         _ => Clef::Bass,
+    }
+}
+
+/// A tenor, from below the treble staff to around middle C, is written an octave higher.
+fn clef_of_voice(notes: &[Placed]) -> Clef {
+    let mut pitches: Vec<u8> = notes.iter().map(|note| note.pitch).collect();
+    pitches.sort_unstable();
+    match pitches.get(pitches.len() / 2) {
+        Some(..55) => Clef::Bass,
+        Some(55..62) if pitches[0] < 55 => Clef::TrebleBelow,
+        _ => Clef::Treble,
     }
 }
 
