@@ -274,6 +274,26 @@ fn repeats_transposition_percussion_and_grace_notes_are_heard() {
 }
 
 #[test]
+fn durations_that_nothing_lasts_are_refused_with_their_measure() {
+    let read = |element: &str, duration: &str| {
+        let pitch = "<pitch><step>C</step><octave>4</octave></pitch>";
+        let inside = if element == "note" { pitch } else { "" };
+        musicxml::read(&format!(
+            "<score-partwise><part id='P1'><measure number='1'><attributes><divisions>4</divisions></attributes>\
+             </measure><measure number='1a'><{element}>{inside}<duration>{duration}</duration></{element}></measure>\
+             </part></score-partwise>"
+        ))
+    };
+    for element in ["note", "backup", "forward"] {
+        for duration in ["-1", "1e308", "2147483647", "nan", "four", ""] {
+            let message = read(element, duration).expect_err(duration).to_string();
+            assert!(message.contains("measure 1a: a duration must be in 0..=40000"), "{message}");
+        }
+        assert!(read(element, "0").is_ok() && read(element, " 1.5 ").is_ok());
+    }
+}
+
+#[test]
 fn abc_tunes_are_read_as_the_standard_says() {
     let check = |music: &str, expected: &[(u32, u32, u8)]| {
         let text = format!("X:1\nT:test\nM:4/4\nL:1/8\nK:G\n{music}\n");

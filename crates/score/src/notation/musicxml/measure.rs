@@ -25,18 +25,18 @@ pub(super) struct State<'a> {
     pub sounds: &'a BTreeMap<String, u8>,
 }
 
-pub(super) fn read(node: Node<'_, '_>, state: &mut State<'_>) -> Measure {
+/// # Errors
+/// What is wrong with a duration.
+pub(super) fn read(node: Node<'_, '_>, state: &mut State<'_>) -> Result<Measure, String> {
     let mut measure = Measure::default();
     let (mut at, mut last) = (0.0f64, 0.0f64);
     for element in node.children().filter(Node::is_element) {
-        let duration = || number(element, "duration").filter(|it| (0.0..1e9).contains(it)).unwrap_or(0.0);
-        let ticks = |state: &State<'_>| (duration() * state.ppq / state.divisions).min(LONGEST * state.ppq);
         match element.tag_name().name() {
             "note" => {
                 if child(element, "grace").is_some() || child(element, "cue").is_some() {
                     continue;
                 }
-                let length = ticks(state);
+                let length = duration(element, state)?;
                 let chord = child(element, "chord").is_some();
                 let onset = if chord { last } else { at };
                 measure.tones.extend(tone(element, onset, length, state));
@@ -44,8 +44,8 @@ pub(super) fn read(node: Node<'_, '_>, state: &mut State<'_>) -> Measure {
                     (last, at) = (at, at + length);
                 }
             }
-            "backup" => at = (at - ticks(state)).max(0.0),
-            "forward" => at += ticks(state),
+            "backup" => at = (at - duration(element, state)?).max(0.0),
+            "forward" => at += duration(element, state)?,
             "attributes" => attributes(element, at, state, &mut measure),
             "direction" => direction(element, at, state, &mut measure),
             "sound" => sound(element, at, state, &mut measure),
@@ -61,7 +61,20 @@ pub(super) fn read(node: Node<'_, '_>, state: &mut State<'_>) -> Measure {
         at = at.min(LONGEST * state.ppq);
         measure.length = measure.length.max(at);
     }
-    measure
+    Ok(measure)
+}
+
+/// Ticks; 0 where none is given.
+fn duration(node: Node<'_, '_>, state: &State<'_>) -> Result<f64, String> {
+    let Some(given) = child(node, "duration").map(|it| it.text().unwrap_or("").trim()) else {
+        return Ok(0.0);
+    };
+    let quarters = finite(given).map(|number| number / state.divisions);
+    quarters.filter(|it| (0.0..=LONGEST).contains(it)).map(|it| it * state.ppq).ok_or_else(|| {
+        let got: String = given.chars().take(40).collect();
+        let most = LONGEST * state.divisions;
+        format!("a duration must be in 0..={most}, {LONGEST} quarter notes, got {got:?}")
+    })
 }
 
 fn tone(node: Node<'_, '_>, onset: f64, length: f64, state: &State<'_>) -> Option<Tone> {

@@ -32,7 +32,7 @@ struct Part<'a> {
 /// Reads a document, partwise or timewise.
 ///
 /// # Errors
-/// [`Error::MusicXml`] for what is no such document.
+/// [`Error::MusicXml`] for what is no such document, and for durations that nothing can last.
 pub fn read(text: &str) -> Result<Score> {
     let document = parse(text)?;
     let parts = parts(document.root_element())?;
@@ -40,7 +40,14 @@ pub fn read(text: &str) -> Result<Score> {
     let mut read = Vec::with_capacity(parts.len());
     for Part { listed, measures } in parts {
         let mut state = State::new(f64::from(ppq.get()), &listed.sounds);
-        let line = measures.into_iter().map(|node| measure::read(node, &mut state)).collect();
+        let line = measures.into_iter().enumerate().map(|(index, node)| {
+            measure::read(node, &mut state).map_err(|why| {
+                let number = node.attribute("number").map(|it| it.chars().take(20).collect());
+                let number: String = number.unwrap_or_else(|| (index + 1).to_string());
+                Error::MusicXml(format!("measure {number}: {why}"))
+            })
+        });
+        let line = line.collect::<Result<_>>()?;
         let Listed { name, channel, program, .. } = listed;
         read.push(assemble::Part { name, channel, program, lines: vec![line] });
     }
