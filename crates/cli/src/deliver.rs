@@ -405,15 +405,13 @@ impl Input {
             let message = format!("{name} must be at most {} MiB, got more", MAX_INPUT >> 20);
             return Err(Error::new(Kind::Failed, "input", message));
         }
+        let promised = Format::from_path(&path);
         if bytes.is_empty() {
-            return Err(Error::new(
-                Kind::Failed,
-                "input",
-                format!("{name} must be a MIDI file, got 0 bytes"),
-            ));
+            let kind = promised.unwrap_or(Format::Midi).title();
+            return Err(Error::new(Kind::Failed, "input", format!("{name} must be {kind}, got 0 bytes")));
         }
         let fail = |e: partita_score::Error| Error::new(Kind::Failed, "input", format!("{name}: {e}"));
-        match Format::sniff(&bytes) {
+        match Format::sniff(&bytes).or(promised) {
             None | Some(Format::Midi) => {
                 let score = midi::read(&bytes).map_err(fail)?;
                 Ok(Input { name, bytes, score })

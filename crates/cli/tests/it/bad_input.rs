@@ -108,6 +108,20 @@ fn midi_files_that_are_none() {
 }
 
 #[test]
+fn empty_files_are_refused_as_what_their_names_promise() {
+    let place = Place::new();
+    for (name, kind) in
+        [("e.abc", "an ABC file"), ("e.musicxml", "a MusicXML file"), ("e.json", "a file of JSON notes")]
+    {
+        place.write(name, b"");
+        let expected = format!("{name} must be {kind}, got 0 bytes");
+        check(&place, &format!("inspect {name}"), 1, &[&expected]);
+    }
+    place.write("blank.abc", b"\n");
+    check(&place, "inspect blank.abc", 1, &["blank.abc: abc, line 1: a tune needs a key field"]);
+}
+
+#[test]
 fn midi_files_without_drums() {
     let place = Place::new();
     let note = Note { onset: Tick(0), end: Tick(480), pitch: 60, velocity: 90 };

@@ -59,6 +59,18 @@ impl Format {
         self.entry().1
     }
 
+    /// As sentences name a file of it: `a MIDI file`.
+    pub fn title(self) -> &'static str {
+        match self {
+            Format::Midi => "a MIDI file",
+            Format::MusicXml => "a MusicXML file",
+            Format::Mxl => "a compressed MusicXML file",
+            Format::Abc => "an ABC file",
+            Format::Notes => "a file of JSON notes",
+            Format::NoteSequence => "a file of note-seq's JSON",
+        }
+    }
+
     /// What files of this format end with, without the dot.
     pub fn extension(self) -> &'static str {
         self.entry().2[0]
