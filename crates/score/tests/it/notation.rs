@@ -358,7 +358,7 @@ fn drums_that_ring_over_the_last_bar_line_ask_for_no_bar() {
         layout::Sheet::new(&score).expect("short").bars.len()
     };
     let drums = track(9, vec![note(0, 480, 36), note(1800, 2040, 49)]);
-    assert_eq!(bars(&[drums.clone()]), 1);
+    assert_eq!(bars(std::slice::from_ref(&drums)), 1);
     let bass = track(0, vec![note(1800, 2040, 40)]);
     assert_eq!(bars(&[drums, bass]), 2);
 }

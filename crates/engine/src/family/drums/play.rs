@@ -47,9 +47,11 @@ pub(crate) fn generate(model: &Model, request: &Generate, report: &mut dyn Repor
         }
     };
     let frame = DrumPattern::empty(meter, tempo, bars);
+    let end = Some(frame.to_score().length());
     let place = Place {
         frame,
         ppq: DrumPattern::PPQ,
+        end,
         first_bar: 0,
         variations,
         sampling: common.sampling,
@@ -119,10 +121,11 @@ pub(crate) fn continue_(
     let (meter, tempo) = (before.meter, before.tempo);
     let (first_bar, ppq) = if only_new { (0, DrumPattern::PPQ) } else { (before.bars, music.score.ppq) };
     let frame = DrumPattern::empty(meter, tempo, new_bars);
+    let end = only_new.then(|| frame.to_score().length());
     let clock = Instant::now();
     let mut listener = Listener::new(
         report,
-        Place { frame, ppq, first_bar, variations, sampling: common.sampling, finish: &|_| {} },
+        Place { frame, ppq, end, first_bar, variations, sampling: common.sampling, finish: &|_| {} },
     );
     let asked = model::Continue { common: common.clone(), before, bars: new_bars, fill, variations };
     let takes = model.drummer().continue_pattern(model.player(), &asked, &mut listener).map_err(fault)?;
@@ -189,6 +192,7 @@ pub(crate) fn infill(
     let place = Place {
         frame,
         ppq: music.score.ppq,
+        end: None,
         first_bar: 0,
         variations,
         sampling: common.sampling,
@@ -248,6 +252,7 @@ pub(crate) fn humanize(
     let place = Place {
         frame,
         ppq: music.score.ppq,
+        end: None,
         first_bar: 0,
         variations: 1,
         sampling: Sampling::default(),

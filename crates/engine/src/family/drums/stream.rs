@@ -3,6 +3,7 @@
 //! A note lasts until the next one of its drum, so a bar is told once no note of the bar after it can cut it short:
 //! with that bar, or at once where nothing sounds to its end.
 
+use std::cmp::Reverse;
 use std::ops::ControlFlow;
 
 use partita_models::drums::{NewBar, Progress, Sampling, Watch};
@@ -21,6 +22,9 @@ pub(crate) struct Place<'a> {
     /// Metre, tempo and bars of the takes; its hits are left out.
     pub frame: DrumPattern,
     pub ppq: Ppq,
+    /// Where the answer ends, if it is the pattern alone: as in [`DrumPattern::to_score`] nothing rings past it, and of
+    /// strokes of one drum on one tick the loudest sounds.
+    pub end: Option<Tick>,
     /// Bar of the piece where the takes begin.
     pub first_bar: u32,
     pub variations: usize,
@@ -74,15 +78,16 @@ impl<'a> Listener<'a> {
 
     /// Tells what no coming bar can change; `last`: none will come.
     fn tell(&mut self, variation: usize, last: bool) {
-        let Place { frame, ppq, .. } = &self.place;
+        let Place { frame, ppq, end, .. } = &self.place;
         let told = &mut self.told[variation];
         while told.waiting > 0 {
             let at = told.bars.len() - told.waiting;
             let bar = told.bars[at].0;
             let hits: Vec<(usize, Hit)> =
                 (0..told.bars.len()).flat_map(|i| told.bars[i].1.iter().map(move |hit| (i, *hit))).collect();
-            let notes = sounding(&hits, *ppq);
-            let own = || notes.iter().zip(&hits).filter(|(_, (from, _))| *from == at).map(|(note, _)| note);
+            let notes = sounding(&hits, *ppq, *end);
+            let own =
+                || notes.iter().zip(&hits).filter(|(_, (from, _))| *from == at).filter_map(|(note, _)| *note);
             let steps = frame.meter.steps_per_bar();
             // Half a step early is as early as the next bar can begin.
             let next = (f64::from((bar + 1) * steps) - 0.5) * f64::from(ppq.get()) / 4.0;
@@ -90,7 +95,7 @@ impl<'a> Listener<'a> {
             if open && told.waiting == 1 && !last {
                 return;
             }
-            let mut notes: Vec<Note> = own().map(|note| as_note(note, 9, *ppq).0).collect();
+            let mut notes: Vec<Note> = own().map(|note| as_note(&note, 9, *ppq).0).collect();
             notes
                 .sort_by(|left, right| left.start.total_cmp(&right.start).then(left.pitch.cmp(&right.pitch)));
             let from_beat = f64::from(bar) * frame.meter.beats_per_bar();
@@ -123,29 +128,35 @@ impl Watch for Listener<'_> {
     }
 }
 
-/// The notes of hits, in their order: a sixteenth long or until the next of their drum, as in
-/// [`DrumPattern::to_score`].
-fn sounding(hits: &[(usize, Hit)], ppq: Ppq) -> Vec<partita_score::Note> {
+/// The notes of hits, in their order: a sixteenth long or until the next of their drum or the `end`; `None` for a stroke
+/// that another one on its tick outsounds.
+fn sounding(hits: &[(usize, Hit)], ppq: Ppq, end: Option<Tick>) -> Vec<Option<partita_score::Note>> {
     let length = (f64::from(ppq.get()) / 4.0) as u32;
     let mut notes: Vec<partita_score::Note> = hits
         .iter()
         .map(|(_, hit)| {
             let onset = hit.onset(ppq);
-            let end = Tick(onset.0.saturating_add(length.max(1)));
+            let last = end.map_or(u32::MAX, |end| end.0.max(onset.0.saturating_add(1)));
+            let end = Tick(onset.0.saturating_add(length.max(1)).min(last));
             let velocity = hit.velocity.clamp(1, 127);
             partita_score::Note { onset, end, pitch: hit.class.gm_pitch(), velocity }
         })
         .collect();
     let mut order: Vec<usize> = (0..notes.len()).collect();
-    order.sort_by_key(|index| notes[*index].onset);
+    order.sort_by_key(|index| (notes[*index].onset, notes[*index].pitch, Reverse(notes[*index].velocity)));
+    if end.is_some() {
+        order.dedup_by_key(|index| (notes[*index].onset, notes[*index].pitch));
+    }
+    let mut sounds = vec![None; notes.len()];
     let mut next = [Tick(u32::MAX); 128];
     for index in order.into_iter().rev() {
         let note = &mut notes[index];
         let later = &mut next[usize::from(note.pitch)];
         note.end = note.end.min(*later);
         *later = note.onset;
+        sounds[index] = Some(*note);
     }
-    notes
+    sounds
 }
 
 #[cfg(test)]
@@ -180,6 +191,7 @@ mod tests {
         let place = Place {
             frame: frame.clone(),
             ppq: DrumPattern::PPQ,
+            end: Some(frame.to_score().length()),
             first_bar: 0,
             variations: 1,
             sampling: Sampling::default(),

@@ -12,6 +12,7 @@ mod beams;
 mod drum_kit;
 mod metre;
 mod quantize;
+mod spelling;
 mod staff;
 mod values;
 mod voices;

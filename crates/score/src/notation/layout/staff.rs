@@ -1,6 +1,7 @@
 //! The notes of a track on its staves: hands, clefs, spelling, accidentals.
 
 use super::quantize::{Cells, Placed};
+use super::spelling::Speller;
 use super::voices::{Chord as Sound, allot};
 use super::{Bars, Clef, Event, Head, KeySign, Mark, Part, Staff, VoiceBar, beams, key_at, too_long, values};
 use crate::harmony::{Chord, Key, NoteName};
@@ -115,31 +116,20 @@ impl Writer<'_> {
         Ok(Staff { clef, bars })
     }
 
-    /// Names for the notes of a voice: of the chord in force, else of the key and where the line goes.
+    /// Names for the notes of a voice.
     fn spell(&self, line: &[Sound]) -> Vec<Vec<NoteName>> {
-        let mut names = Vec::with_capacity(line.len());
+        let mut speller = Speller::new(line);
         let (mut mark, mut tones): (usize, Vec<NoteName>) = (0, Vec::new());
         let place = |mark: &Mark<_>| self.bars.list[mark.bar].start + mark.at;
-        for (index, sound) in line.iter().enumerate() {
+        for sound in line {
             while let Some(next) = self.chords.get(mark).filter(|next| place(next) <= sound.onset) {
                 tones = next.what.as_ref().map_or(Vec::new(), Chord::tones);
                 tones.retain(|name| (-1..=1).contains(&name.alter));
                 mark += 1;
             }
-            let key = key_at(self.keys, self.bars.at(sound.onset));
-            let next = line.get(index + 1).filter(|next| next.notes.len() == 1 && sound.notes.len() == 1);
-            let next = next.map(|next| next.notes[0].pitch);
-            let name = |note: &Placed| {
-                let of_key = key.spell_towards(note.pitch, next);
-                let in_chord = tones.iter().find(|name| name.pitch_class() == note.pitch % 12);
-                let name =
-                    if key.contains(note.pitch) { of_key } else { in_chord.copied().unwrap_or(of_key) };
-                // No format writes octaves below 0 where it need not: C0, not B#-1.
-                if note.pitch >= 12 && name.octave(note.pitch) < 0 { name.simplified() } else { name }
-            };
-            names.push(sound.notes.iter().map(name).collect());
+            speller.next(key_at(self.keys, self.bars.at(sound.onset)), &tones);
         }
-        names
+        speller.names
     }
 
     /// `next`: the first sound of the line that does not end before this bar.
