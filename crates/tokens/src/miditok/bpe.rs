@@ -34,6 +34,8 @@ impl Merges {
     /// [`Error::Model`] for what the library refuses, and characters that do not fit the vocabulary.
     pub fn read(json: &str, characters: &[(String, String)], vocab: &Vocab) -> Result<Merges> {
         let fail = |text: String| Error::Model(text);
+        // The library panics where the JSON of a decoder breaks off.
+        serde_json::from_str::<serde_json::Value>(json).map_err(|error| fail(error.to_string()))?;
         let model = tokenizers::Tokenizer::from_str(json).map_err(|error| fail(error.to_string()))?;
         let mut ids = HashMap::new();
         let mut own: Vec<Option<String>> = vec![None; vocab.len()];

@@ -149,6 +149,20 @@ proptest! {
 }
 
 #[test]
+fn miditok_a_model_that_is_no_json_is_refused_wherever_it_breaks() {
+    let file: Value = serde_json::from_str(&text("remi_bpe")).expect("JSON");
+    let model = file["_model"].as_str().expect("a model");
+    let place = model.find("\"decoder\":").expect("a decoder") + "\"decoder\":".len();
+    let deep = format!("{}{}", "[".repeat(400), "]".repeat(400));
+    for new in ["}", "x", "1e999", "\"", &deep] {
+        let mut file = file.clone();
+        file["_model"] = json!(format!("{}{new}{}", &model[..place], &model[place + 1..]));
+        let error = Tokenizer::from_json(&file.to_string(), None).err().expect("no JSON");
+        assert!(matches!(error, Error::Model(_)), "{new}: {error}");
+    }
+}
+
+#[test]
 fn miditok_an_id_outside_the_vocabulary_is_named() {
     let tokenizer = Tokenizer::new(Config::new(Tokenization::Remi)).expect("the default");
     let error = tokenizer.decode(&Tokens::new(vec![vec![4], vec![4, 357]])).expect_err("an id too large");
