@@ -85,7 +85,11 @@ impl MusicGen {
             Ok(std::fs::read(&path).map_err(error)?)
         };
         let config = Config::from_json(&String::from_utf8_lossy(&read("config.json")?))?;
-        let tokenizer = Tokenizer::from_bytes(read("tokenizer.json")?);
+        let tokenizer = read("tokenizer.json")?;
+        // The library panics where the JSON of a decoder breaks off.
+        serde_json::from_slice::<serde_json::Value>(&tokenizer)
+            .map_err(|error| Error::Tokenizer(error.to_string()))?;
+        let tokenizer = Tokenizer::from_bytes(tokenizer);
         let tokenizer = tokenizer.map_err(|error| Error::Tokenizer(error.to_string()))?;
         let tensors = Tensors::open(folder)?;
         let (from, to) = (config.text_encoder.d_model, config.decoder.hidden_size);

@@ -34,6 +34,19 @@ fn cached(folder: &TempDir, weights: Precision) -> MusicGen {
     open(folder, weights).with_cache(kept(folder))
 }
 
+#[test]
+fn a_tokenizer_cut_anywhere_is_refused() {
+    let folder = model("musicgen_mono");
+    let path = folder.path().join("tokenizer.json");
+    let whole = fs::read_to_string(&path).unwrap();
+    let decoder = whole.find("\"decoder\"").unwrap();
+    for end in [decoder, decoder + 11, decoder + 14, decoder + 40, whole.len() - 2] {
+        fs::write(&path, &whole[..end]).unwrap();
+        let error = MusicGen::open(folder.path(), Precisions::default()).err().expect("cut");
+        assert!(error.to_string().contains("tokenizer"), "{error}");
+    }
+}
+
 /// Loads the language model; what the cache did.
 fn load(model: &MusicGen) -> CacheUse {
     model.lm().unwrap();
