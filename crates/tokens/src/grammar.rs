@@ -12,9 +12,9 @@ pub trait Grammar: Send {
     /// Marks the tokens that may come next; `mask: [V]`. At least one is marked until the end.
     fn mask(&self, mask: &mut [bool]);
 
-    /// Adds to the logits `[V]` of the tokens in the mask what is wished for, not demanded; `false` if that is nothing.
-    fn lean(&self, _logits: &mut [f32]) -> bool {
-        false
+    /// The logits `[V]` with what is wished for, not demanded, of the tokens in the mask; `None` if that is nothing.
+    fn lean(&self, _logits: &[f32]) -> Option<Vec<f32>> {
+        None
     }
 
     /// Takes the next token.

@@ -234,9 +234,8 @@ impl Lane {
         let penalised = sampler.sampling().repetition_penalty != 1.0;
         let repeats = |id: &&u32| penalised && grammar.repeats(**id);
         let history: Vec<u32> = self.played.ids.iter().filter(repeats).copied().collect();
-        let mut leaning = logits.to_vec();
-        let leans = grammar.lean(&mut leaning);
-        let id = sampler.sample(if leans { &leaning } else { logits }, &history, Some(&mask), rng)?;
+        let leaning = grammar.lean(logits);
+        let id = sampler.sample(leaning.as_deref().unwrap_or(logits), &history, Some(&mask), rng)?;
         let told = grammar.is_given();
         grammar.advance(id).map_err(|error| Error::Model(error.to_string()))?;
         if !grammar.is_done() {

@@ -422,17 +422,19 @@ impl Grammar for BandGrammar {
         }
     }
 
-    fn lean(&self, logits: &mut [f32]) -> bool {
+    fn lean(&self, logits: &[f32]) -> Option<Vec<f32>> {
         let Wishes { density, register } = self.constraints.wishes;
         let places = matches!(self.state, State::Position | State::More);
         let pitches = matches!(self.state, State::Event | State::More);
         if !self.given.is_empty() || self.current() != Some(Part::Piano) || !(places || pitches) {
-            return false;
+            return None;
         }
         let (density, register) = (density.filter(|_| places), register.filter(|_| pitches));
-        density.into_iter().for_each(|density| self.lean_density(density, logits));
-        register.into_iter().for_each(|register| self.lean_register(register, logits));
-        density.is_some() || register.is_some()
+        density.or(register)?;
+        let mut leaning = logits.to_vec();
+        density.into_iter().for_each(|density| self.lean_density(density, &mut leaning));
+        register.into_iter().for_each(|register| self.lean_register(register, &mut leaning));
+        Some(leaning)
     }
 
     fn advance(&mut self, id: u32) -> Result<(), NotAllowed> {

@@ -42,7 +42,7 @@ pub(crate) fn generate(request: &mut Generate, chosen: &Chosen, check: &mut Chec
     if check.problems.count() == found
         && let Some(ask) = Ask::generate(request, &mut check.problems)
     {
-        tally(&ask, request.files.as_ref(), request.variations, check);
+        tally(&ask, request.files.as_deref().unwrap_or_default(), check);
     }
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn infill(request: &mut Infill, music: Option<&Music>, chosen: &Chose
     delivered(&mut request.delivered(), check);
     let Some(music) = music.filter(|_| check.problems.count() == found) else { return };
     if let Some(ask) = Ask::infill(request, music, &mut check.problems) {
-        tally(&ask, request.files.as_ref(), request.variations, check);
+        tally(&ask, request.files.as_deref().unwrap_or_default(), check);
     }
 }
 
@@ -75,12 +75,12 @@ pub(crate) fn harmonize(request: &mut Harmonize, music: Option<&Music>, chosen: 
     delivered(&mut request.delivered(), check);
     let Some(music) = music.filter(|_| check.problems.count() == found) else { return };
     if let Some(ask) = Ask::harmonize(request, music, &mut check.problems) {
-        tally(&ask, request.files.as_ref(), request.variations, check);
+        tally(&ask, request.files.as_deref().unwrap_or_default(), check);
     }
 }
 
 /// Adds the files of a request to what the task makes.
-pub(super) fn tally(ask: &Ask, files: Option<&Vec<FileFormat>>, takes: Option<usize>, check: &mut Check) {
+pub(super) fn tally(ask: &Ask, files: &[FileFormat], check: &mut Check) {
     let own = ask.bars as usize * NOTES_A_BAR;
     let size = match &ask.sung {
         Some(sung) => {
@@ -92,9 +92,7 @@ pub(super) fn tally(ask: &Ask, files: Option<&Vec<FileFormat>>, takes: Option<us
             Size { seconds: beats * 60.0 / ask.request.tempo, bars: ask.bars, notes: own }
         }
     };
-    let files = files.map(Vec::as_slice).unwrap_or_default();
-    let takes = takes.unwrap_or(1).min(MOST_VARIATIONS);
-    check.tally.add(&size, files, takes, SAMPLE_RATE, &mut check.problems);
+    check.tally.add(&size, files, ask.request.variations, SAMPLE_RATE, &mut check.problems);
 }
 
 fn style(is_given: bool, name: &str, problems: &mut Problems) {

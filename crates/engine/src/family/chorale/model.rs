@@ -14,7 +14,6 @@ pub struct Model {
     harmonizer: Harmonizer,
     description: Description,
     written: AtomicU64,
-    live: AtomicU64,
 }
 
 impl Model {
@@ -33,15 +32,11 @@ impl Model {
             Some((config, weights)) => Harmonizer::load(name, &config, &weights, precision),
         };
         let harmonizer = loaded.map_err(|error| broken(name, error))?;
-        Ok(Model { harmonizer, description, written: AtomicU64::new(0), live: AtomicU64::new(0) })
+        Ok(Model { harmonizer, description, written: AtomicU64::new(0) })
     }
 
-    /// Runs `work`, counted as `sequences` that are being played.
-    pub(crate) fn played<T>(&self, sequences: u64, work: impl FnOnce(&Harmonizer) -> T) -> T {
-        self.live.fetch_add(sequences, Ordering::Relaxed);
-        let result = work(&self.harmonizer);
-        self.live.fetch_sub(sequences, Ordering::Relaxed);
-        result
+    pub(crate) fn harmonizer(&self) -> &Harmonizer {
+        &self.harmonizer
     }
 
     /// Counts tokens that were written.
@@ -58,7 +53,6 @@ impl Model {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let [tokens, live] = [&self.written, &self.live].map(|count| count.load(Ordering::Relaxed));
-        Counts { tokens, live, ..Counts::default() }
+        Counts { tokens: self.written.load(Ordering::Relaxed), ..Counts::default() }
     }
 }

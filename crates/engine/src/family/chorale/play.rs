@@ -25,8 +25,8 @@ const NAME: &str = "chorale";
 /// See [`play`](crate::family::play).
 pub(crate) fn generate(model: &Model, request: &Generate, report: &mut dyn Report) -> Result<Made, Fault> {
     let mut request = request.clone();
-    let wanted = Wanted::new(request.output_format, request.files.as_ref(), request.sound.as_deref());
     let ask = asked(|problems| Ask::generate(&mut request, problems))?;
+    let wanted = Wanted::new(request.output_format, request.files.as_ref(), request.sound.as_deref());
     written(model, &ask, &wanted, report)
 }
 
@@ -41,9 +41,8 @@ pub(crate) fn infill(
     report: &mut dyn Report,
 ) -> Result<Made, Fault> {
     let mut request = request.clone();
-    let wanted = Wanted::new(request.output_format, request.files.as_ref(), request.sound.as_deref());
     let ask = asked(|problems| Ask::infill(&mut request, music, problems))?;
-    late_check(|late| tally(&ask, request.files.as_ref(), request.variations, late))?;
+    let wanted = Wanted::new(request.output_format, request.files.as_ref(), request.sound.as_deref());
     written(model, &ask, &wanted, report)
 }
 
@@ -58,19 +57,17 @@ pub(crate) fn harmonize(
     report: &mut dyn Report,
 ) -> Result<Made, Fault> {
     let mut request = request.clone();
-    let wanted = Wanted::new(request.output_format, request.files.as_ref(), request.sound.as_deref());
     let ask = asked(|problems| Ask::harmonize(&mut request, music, problems))?;
-    late_check(|late| tally(&ask, request.files.as_ref(), request.variations, late))?;
+    let wanted = Wanted::new(request.output_format, request.files.as_ref(), request.sound.as_deref());
     written(model, &ask, &wanted, report)
 }
 
 fn written(model: &Model, ask: &Ask, wanted: &Wanted, report: &mut dyn Report) -> Result<Made, Fault> {
+    late_check(|late| tally(ask, &wanted.files, late))?;
     let (clock, compute) = (Instant::now(), compute()?);
-    let takes = model.played(ask.request.variations as u64, |harmonizer| {
-        harmonizer.complete(&compute, &ask.request, &mut |written| {
-            let fraction = PLAYED * written.cells as f64 / written.of.max(1) as f64;
-            report.progress("generate", fraction, written.cells as u64, written.of as u64)
-        })
+    let takes = model.harmonizer().complete(&compute, &ask.request, &mut |written| {
+        let fraction = PLAYED * written.cells as f64 / written.of.max(1) as f64;
+        report.progress("generate", fraction, written.cells as u64, written.of as u64)
     });
     let takes = takes.map_err(|error| fault(&error, ask.music))?;
     let generate_ms = clock.elapsed().as_secs_f64() * 1000.0;

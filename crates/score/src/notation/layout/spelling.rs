@@ -1,8 +1,9 @@
 //! Which of C# and Db a written note is.
 //!
 //! Notes of the key have its names. Of the names of any other note the one is taken for which most speaks: where the
-//! line goes and where it comes from, the chord in force, the names around it, few signs. The weights are the small whole numbers
-//! that give the fewest names other than printed in lead sheets (OpenEWLD), Bach's chorales and string quartets.
+//! line goes and where it comes from, the chord in force, the names around it, few signs. The weights are the small
+//! whole numbers that give the fewest names other than printed in lead sheets (OpenEWLD), Bach's chorales and string
+//! quartets.
 
 use super::quantize::Placed;
 use super::voices::Chord as Sound;
