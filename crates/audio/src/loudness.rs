@@ -121,12 +121,24 @@ pub(crate) fn normalize_until(
     Ok(reached)
 }
 
+/// What brings `pcm` to `target` LUFS, peaks unheeded; one too short to be measured to a peak of `ceiling` dBFS.
+pub(crate) fn gain_to(pcm: &Pcm, target: f64, ceiling: f64, stop: Stop<'_>) -> Result<f32, Error> {
+    match loudness(pcm, stop) {
+        Ok(loudness) => Ok(math::db_to_gain(target - round(loudness)) as f32),
+        Err(Error::Silence) => Ok(peak_gain(pcm, ceiling)),
+        Err(other) => Err(other),
+    }
+}
+
+/// What brings the highest sample to `ceiling` dBFS; 1 for silence.
+fn peak_gain(pcm: &Pcm, ceiling: f64) -> f32 {
+    let peak = pcm.peak();
+    if peak > 0.0 { math::db_to_gain(ceiling) as f32 / peak } else { 1.0 }
+}
+
 /// Brings the highest sample to `ceiling` dBFS; silence stays silence.
 pub(crate) fn normalize_peak(pcm: &mut Pcm, ceiling: f64) {
-    let peak = pcm.peak();
-    if peak > 0.0 {
-        pcm.scale(math::db_to_gain(ceiling) as f32 / peak);
-    }
+    pcm.scale(peak_gain(pcm, ceiling));
 }
 
 /// To a hundredth: the meter's filters use the platform's maths, whose last bits may differ.

@@ -74,18 +74,33 @@ pub fn render_until(score: &Score, options: &RenderOptions, stop: &dyn Fn() -> b
     whole(score, options, Stop::when(stop))
 }
 
-fn whole(score: &Score, options: &RenderOptions, stop: Stop<'_>) -> Result<Pcm, Error> {
-    let min = if matches!(options.voice, Voice::SoundFont(_)) { 16_000 } else { 8000 };
-    if !(min..=192_000).contains(&options.sample_rate) {
-        return Err(Error::SampleRate { min, max: 192_000, got: options.sample_rate });
+impl RenderOptions {
+    /// The same with levels as played.
+    pub(crate) fn as_played(&self) -> RenderOptions {
+        RenderOptions { loudness: None, ..self.clone() }
     }
+
+    /// # Errors
+    /// What is out of range.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let min = if matches!(self.voice, Voice::SoundFont(_)) { 16_000 } else { 8000 };
+        if !(min..=192_000).contains(&self.sample_rate) {
+            return Err(Error::SampleRate { min, max: 192_000, got: self.sample_rate });
+        }
+        let Second(tail) = self.tail;
+        if !(0.0..=f64::from(MAX_TAIL)).contains(&tail) {
+            return Err(Error::Tail { max_seconds: MAX_TAIL, got: tail });
+        }
+        match self.loudness.filter(|target| !(-60.0..=0.0).contains(target)) {
+            Some(got) => Err(Error::Loudness { got }),
+            None => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn whole(score: &Score, options: &RenderOptions, stop: Stop<'_>) -> Result<Pcm, Error> {
+    options.check()?;
     let Second(tail) = options.tail;
-    if !(0.0..=f64::from(MAX_TAIL)).contains(&tail) {
-        return Err(Error::Tail { max_seconds: MAX_TAIL, got: tail });
-    }
-    if let Some(got) = options.loudness.filter(|target| !(-60.0..=0.0).contains(target)) {
-        return Err(Error::Loudness { got });
-    }
     if score.tracks.iter().all(|track| track.notes.is_empty()) {
         return Err(Error::EmptyScore);
     }

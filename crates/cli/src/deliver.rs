@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use partita_audio::{Kit, RenderOptions, SoundFont, Voice, WavFormat};
+use partita_audio::{Kit, RenderOptions, SoundFont, Stems, Voice, WavFormat};
 use partita_score::notation::{self, Format};
 use partita_score::picture::Drawing;
 use partita_score::{Score, midi};
 
+use crate::cancel;
 use crate::error::{Error, Kind, Result};
 use crate::options;
 use crate::output::{Slot, Staging, Target, stdout_is_terminal};
@@ -129,15 +130,26 @@ impl Renderer {
         Ok((partita_audio::wav::wav_bytes(&pcm, self.format)?, pcm.duration()))
     }
 
-    /// The WAV file with silence after it up to `frames`, or its own frames where it is longer.
+    /// The WAV files of `stems`, one after another: tracks of `whole`, as long as it and in its balance.
     ///
     /// # Errors
-    /// As [`Renderer::wav`].
-    pub fn padded(&self, score: &Score, frames: usize) -> Result<(Vec<u8>, usize)> {
-        let mut pcm = partita_audio::render(score, &self.options)?;
-        let frames = frames.max(pcm.frames());
-        pcm.channels.iter_mut().for_each(|channel| channel.resize(frames, 0.0));
-        Ok((partita_audio::wav::wav_bytes(&pcm, self.format)?, frames))
+    /// As [`Renderer::wav`]; Ctrl-C; what `write` says.
+    pub fn stems<'a>(
+        &self,
+        whole: &Score,
+        stems: impl Iterator<Item = &'a Score>,
+        write: &mut dyn FnMut(Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        let told = |error| match error {
+            partita_audio::Error::Stopped => Error::interrupted(),
+            other => other.into(),
+        };
+        let measured = Stems::of(whole, &self.options, &cancel::requested).map_err(told)?;
+        for stem in stems {
+            let pcm = measured.render(stem, &cancel::requested).map_err(told)?;
+            write(partita_audio::wav::wav_bytes(&pcm, self.format)?)?;
+        }
+        Ok(())
     }
 }
 

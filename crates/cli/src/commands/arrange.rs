@@ -5,16 +5,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 use partita_models::arrange::{
-    Arrangement, Arranger, BassRule, CompRule, Error as ArrangeError, Make, Request, arrange_by_rule,
-    read_parts, splice,
+    self, Arrangement, Arranger, BassRule, CompRule, Error as ArrangeError, Make, Players, Request, Source,
+    Who, arrange_by_rule, splice,
 };
 use partita_models::melody::{self, Heard, Lead, Writer, read};
 use partita_models::stage::Compute;
 use partita_nn::Rng;
 use partita_score::demands::Demands;
-use partita_score::harmony::{CHORDS_TRACK, Chord, Key, chords_track};
+use partita_score::harmony::{Chord, Key};
 use partita_score::{Score, Tick};
-use partita_tokens::song::{ChordClass, PITCHES, Part};
+use partita_tokens::song::PITCHES;
 use serde_json::{Value, json};
 
 use super::harmonize::chords_for;
@@ -24,7 +24,7 @@ use crate::error::{Error, Invalid, Result};
 use crate::obey::{self, Harmonic, Pitches};
 use crate::options::{self, BarRange, Tokens};
 use crate::output::Target;
-use crate::parts::{self, Who};
+use crate::parts;
 use crate::report::{self, CommandLine};
 use crate::session::{Clock, Session};
 use crate::{leads, model, progress};
@@ -101,26 +101,10 @@ fn register(text: &str) -> Result<u8, Invalid> {
     })
 }
 
-/// Who plays what; the model if it does.
-struct Players {
-    arranger: Option<Arranger>,
-    bass: Who<BassRule>,
-    piano: Who<CompRule>,
-}
-
-/// Where the chords come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Given,
-    /// In the notes of the input, by rule.
-    Recognized,
-    /// By the writer of lead sheets.
-    Model,
-}
-
 /// Melody and chords of each variation.
 struct Sheets {
-    source: Source,
+    /// Where the chords come from; `None` if the writer of lead sheets wrote them.
+    source: Option<Source>,
     leads: Vec<Lead>,
     writer: Option<Writer>,
 }
@@ -130,7 +114,8 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let compute = model::compute()?;
     let input = Input::read(&options.input)?;
     let heard = read(&input.score, options.track)?;
-    let players = players(options, session)?;
+    let players = Players { bass: options.bass, piano: options.piano };
+    let arranger = arranger(options, &players, session)?;
     let bars = bars(options, &heard)?;
     clock.lap("load");
     let tokens = &options.tokens;
@@ -138,9 +123,8 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let seed = tokens.seed.unwrap_or_else(options::random_seed);
     let key = obey::key(options.key.as_deref(), heard.key)?;
     let sheets = sheets(options, session, &compute, &input, &heard, (key, seed))?;
-    let asked = requests(options, &players, &input, &heard, &sheets, (key, seed, &bars))?;
-    let arranger = players.arranger.as_ref();
-    let made = match arranger {
+    let asked = requests(options, players, &input, &heard, &sheets, (key, seed, &bars))?;
+    let made = match &arranger {
         Some(arranger) => progress::lead(session, |watch| arranger.arrange_all(&compute, &asked, watch)),
         None => asked.iter().map(arrange_by_rule).collect(),
     };
@@ -150,15 +134,13 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     })?;
     let takes: Vec<Arrangement> = made.into_iter().flatten().collect();
     clock.lap("generate");
-    let mut touched = Vec::new();
-    touched.extend((players.bass != Who::Make(Make::Keep)).then_some(Part::Bass));
-    touched.extend((players.piano != Who::Make(Make::Keep)).then_some(Part::Piano));
+    let touched = players.parts();
     let scores: Vec<Score> = takes
         .iter()
         .zip(&sheets.leads)
         .map(|(take, lead)| {
             let score = splice(&input.score, &heard, take, &bars, &touched);
-            if sheets.is_as_in(&options.harmony) { score } else { with_chords(score, lead) }
+            if sheets.is_as_in(&options.harmony) { score } else { lead.rename_chords(score) }
         })
         .collect();
     if let Some(folder) = &options.stems {
@@ -169,34 +151,43 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         delivery.write(index, score, || parts::rolls(score), None)?;
     }
     clock.lap("render");
-    let command = echo(options, session, &players, (key, seed, &bars));
+    let command = echo(options, session, (key, seed, &bars));
     tell(
-        Told { session, seed, key, heard: &heard, bars, sheets: &sheets, arranger, takes, scores },
+        Told {
+            session,
+            seed,
+            key,
+            heard: &heard,
+            bars,
+            sheets: &sheets,
+            arranger: arranger.as_ref(),
+            takes,
+            scores,
+        },
         &command,
         delivery,
         clock,
     )
 }
 
+/// The model, if it plays.
+///
 /// # Errors
 /// Weights that are none of an accompaniment, nothing to do.
-fn players(options: &Options, session: &Session) -> Result<Players> {
-    let (bass, piano) = (options.bass, options.piano);
-    if bass == Who::Make(Make::Keep) && piano == Who::Make(Make::Keep) {
+fn arranger(options: &Options, players: &Players, session: &Session) -> Result<Option<Arranger>> {
+    if players.parts().is_empty() {
         return Err(Error::usage(
             "piano",
             "piano must not be kept where the bass is, which leaves nothing to do",
         ));
     }
     for (field, given) in [("density", options.density.is_some()), ("register", options.register.is_some())] {
-        if given && piano != Who::Make(Make::Model) {
+        if given && players.piano != Who::Make(Make::Model) {
             let message = format!("{field} must be left out where no model plays the piano, got a {field}");
             return Err(Error::usage(field, message));
         }
     }
-    let by_model = bass == Who::Make(Make::Model) || piano == Who::Make(Make::Model);
-    let arranger = if by_model { Some(model::arranger(session)?) } else { None };
-    Ok(Players { arranger, bass, piano })
+    players.has_model().then(|| model::arranger(session)).transpose()
 }
 
 fn bars(options: &Options, heard: &Heard) -> Result<Range<u32>> {
@@ -225,11 +216,9 @@ fn sheets(
     }
     let tokens = &options.tokens;
     let sheets = |source, chords: Vec<(u32, Option<Chord>)>| {
-        let classes = chords.iter().map(|(at, chord)| (*at, ChordClass::of(chord.as_ref()))).collect();
-        let mut lead = Lead { chords, ..Lead::from(heard.clone()) };
-        lead.piece.chords = classes;
+        let lead = Lead::from(heard.clone()).under(chords);
         let leads = (0..tokens.variations).map(|variation| Lead { variation, ..lead.clone() }).collect();
-        Sheets { source, leads, writer: None }
+        Sheets { source: Some(source), leads, writer: None }
     };
     let demands = Demands::new(heard.piece.meter, heard.piece.bars, heard.tempo);
     let mut rng = Rng::new(seed, BEFORE);
@@ -237,15 +226,9 @@ fn sheets(
     if !asked.is_empty() {
         return Ok(sheets(Source::Given, asked));
     }
-    if heard.chords.iter().any(|(_, chord)| chord.is_some()) {
-        if input.score.chords.iter().any(|change| change.chord.is_some()) {
-            return Ok(sheets(Source::Given, heard.chords.clone()));
-        }
-        // What a line alone makes of chords is a guess that the writer does better.
-        let pitched = input.score.tracks.iter().filter(|track| !track.is_drums());
-        if pitched.map(|track| track.notes.len()).sum::<usize>() > heard.sources.len() {
-            return Ok(sheets(Source::Recognized, heard.chords.clone()));
-        }
+    // What a line alone makes of chords is a guess that the writer does better.
+    if let Some(source) = arrange::source(&input.score, heard) {
+        return Ok(sheets(source, heard.chords.clone()));
     }
     let writer = model::writer_beside(session)?;
     let request = melody::Request {
@@ -254,21 +237,21 @@ fn sheets(
         ..chords_for(heard, &input.name, key, seed)?
     };
     let leads = progress::lead(session, |watch| writer.write(compute, &request, watch))?;
-    Ok(Sheets { source: Source::Model, leads, writer: Some(writer) })
+    Ok(Sheets { source: None, leads, writer: Some(writer) })
 }
 
 impl Sheets {
     /// Whether the chords are those that the input says.
     fn is_as_in(&self, harmony: &Harmonic) -> bool {
-        self.source == Source::Given && !harmony.is_given()
+        self.source == Some(Source::Given) && !harmony.is_given()
     }
 
     /// Where the chords come from, in words.
     fn told(&self) -> &'static str {
         match self.source {
-            Source::Given => "given",
-            Source::Recognized => "rule recognized",
-            Source::Model => "model",
+            Some(Source::Given) => "given",
+            Some(Source::Recognized) => "rule recognized",
+            None => "model",
         }
     }
 }
@@ -276,35 +259,19 @@ impl Sheets {
 /// A request for each variation, which draws from a stream of its own.
 fn requests(
     options: &Options,
-    players: &Players,
+    players: Players,
     input: &Input,
     heard: &Heard,
     sheets: &Sheets,
     (key, seed, bars): (Option<Key>, u64, &Range<u32>),
 ) -> Result<Vec<Request>> {
-    let mut own = read_parts(&input.score, heard);
-    let length = own.cells_per_bar();
-    for (part, nobody) in
-        [(Part::Bass, players.bass == Who::Nobody), (Part::Piano, players.piano == Who::Nobody)]
-    {
-        own.parts[part.index()].retain(|note| !nobody || !bars.contains(&(note.onset / length)));
-    }
     let sampling = options.tokens.sampling()?;
     let request = |lead: &Lead| {
-        let mut piece = own.clone();
-        piece.chords.clone_from(&lead.piece.chords);
-        // The model hears of no tempo beyond these.
-        let usual = Request::new(piece, key, heard.tempo.clamp(10.0, 400.0), seed);
         let mut request = Request {
-            symbols: lead.chords.clone(),
-            bass: players.bass.make().unwrap_or_default(),
-            piano: players.piano.make().unwrap_or_default(),
-            bars: bars.clone(),
             density: options.density,
             register: options.register.map(f64::from),
             sampling: sampling.clone(),
-            stream: lead.variation as u64,
-            ..usual
+            ..Request::under((&input.score, heard), lead, players, bars.clone(), key, seed)
         };
         if let Some(Pitches(range)) = options.bass_range.clone() {
             request.bass_rules.range = range;
@@ -317,20 +284,9 @@ fn requests(
     Ok(sheets.leads.iter().map(request).collect())
 }
 
-/// The score with other chord symbols; where a track played the old ones, it plays these.
-fn with_chords(mut score: Score, lead: &Lead) -> Score {
-    score.chords = lead.changes(score.ppq);
-    let end = score.end();
-    if let Some(track) = score.tracks.iter_mut().find(|track| track.name == CHORDS_TRACK) {
-        *track = chords_track(&score.chords, end, track.channel);
-    }
-    score
-}
-
 fn echo(
     options: &Options,
     session: &Session,
-    players: &Players,
     (key, seed, bars): (Option<Key>, u64, &Range<u32>),
 ) -> CommandLine {
     let mut command = CommandLine::new(&["arrange"]);
@@ -339,8 +295,8 @@ fn echo(
     command.maybe("track", options.track.map(|track| track + 1));
     command.option("bars", BarRange { bars: bars.clone() });
     command.option("key", key.map_or_else(|| "any".to_owned(), |key| key.to_string()));
-    command.option("bass", players.bass.name(BassRule::name));
-    command.option("piano", players.piano.name(CompRule::name));
+    command.option("bass", options.bass.name());
+    command.option("piano", options.piano.name());
     command.maybe("bass-range", options.bass_range.as_ref());
     command.maybe("piano-range", options.piano_range.as_ref());
     command.maybe("density", options.density);
@@ -372,7 +328,7 @@ fn tell(told: Told, command: &CommandLine, delivery: Delivery, mut clock: Clock)
     delivery.commit()?;
     clock.lap("write");
     let made = |take: &Arrangement| {
-        let [_, bass, piano] = take.made.each_ref().map(parts::told);
+        let [_, bass, piano] = take.made.map(|made| made.to_string());
         [("chords", sheets.told().to_owned()), ("bass", bass), ("piano", piano)]
     };
     let take = |index: usize| -> Result<Value> {
@@ -412,7 +368,7 @@ fn tell(told: Told, command: &CommandLine, delivery: Delivery, mut clock: Clock)
             text += &leads::sheet(lead, key);
             for (part, made) in made(take) {
                 let why = match (part, sheets.source) {
-                    ("chords", Source::Model) => ", as the input has none",
+                    ("chords", None) => ", as the input has none",
                     _ => "",
                 };
                 text += &format!("{part:7} {made}{why}\n");

@@ -153,7 +153,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         for song in &songs {
             text += &leads::sheet(&song.lead, key);
             for (part, made) in &song.made {
-                text += &format!("{part:7} {}\n", parts::told(made));
+                text += &format!("{part:7} {made}\n");
             }
         }
     }
@@ -163,7 +163,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
 
 fn take(song: &Song) -> Result<serde_json::Value> {
     let made: serde_json::Map<_, _> =
-        song.made.iter().map(|(part, made)| ((*part).to_owned(), parts::told(made).into())).collect();
+        song.made.iter().map(|(part, made)| ((*part).to_owned(), made.to_string().into())).collect();
     Ok(json!({
         "variation": song.variation,
         "notes": leads::notes(&song.score)?,
@@ -180,8 +180,8 @@ fn echo(options: &Options, session: &Session, request: &Request, seed: u64, soun
     command.option("bars", options.bars);
     command.option("time", options.time);
     command.option("tempo", request.lead.demands.tempo);
-    command.maybe("bass", options.bass.map(|make| parts::name(make, BassRule::name)));
-    command.maybe("comping", options.comping.map(|make| parts::name(make, CompRule::name)));
+    command.maybe("bass", options.bass.map(Make::name));
+    command.maybe("comping", options.comping.map(Make::name));
     if !options.without.is_empty() {
         command.option("without", options.without.join(","));
     }

@@ -68,6 +68,11 @@ impl Arranger {
         Ok(Arranger { config, gpt: Arc::new(gpt) })
     }
 
+    /// Bytes of its weights in memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.gpt.memory_bytes()
+    }
+
     /// The network, for a [`Player`](crate::stage::Player).
     pub fn network(&self) -> Network {
         Network::new(Arc::clone(&self.gpt))

@@ -99,7 +99,7 @@ impl Request {
 
     /// # Errors
     /// The first field out of its range.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(super) fn check_fields(&self) -> Result<(), Error> {
         let piece = &self.piece;
         let length = piece.cells_per_bar();
         if !(CHORD_GRID..=MAX_CELLS_PER_BAR).contains(&length) {

@@ -6,7 +6,7 @@ use partita_score::demands::{PitchSet, RhythmGrid};
 use partita_score::harmony::{Key, PitchClasses};
 use partita_tokens::song::{ChordClass, Part, PartRules, Piece, PieceNote, Tones};
 
-use super::{Arrangement, BassAt, BassRule, CompRule, Make, Request};
+use super::{Arrangement, BassAt, BassRule, CompRule, Make, Manner, Request};
 
 const METERS: [&str; 9] = ["4/4", "3/4", "2/4", "6/8", "5/4", "7/8", "12/8", "2/2", "3/8"];
 

@@ -4,12 +4,13 @@
 
 use std::ops::Range;
 
+use partita_score::harmony::Key;
 use partita_score::{Control, ControlKind, Note, Ppq, Score, Tick, Track};
 use partita_tokens::song::{CELLS, PITCHES, Part, Piece, PieceNote};
 
-use super::Arrangement;
 use super::score::{TRACKS, part_track};
-use crate::melody::Heard;
+use super::{Arrangement, Players, Request, Who};
+use crate::melody::{Heard, Lead};
 
 /// In the order in which they get tracks.
 const MADE: [Part; 2] = [Part::Piano, Part::Bass];
@@ -51,6 +52,59 @@ pub fn read_parts(score: &Score, heard: &Heard) -> Piece {
         piece.parts[part.index()] = notes;
     }
     piece
+}
+
+/// Where the chords of a score come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It says them.
+    Given,
+    /// Its notes beside the melody's make them, by rule.
+    Recognized,
+}
+
+/// Where the chords that were heard in a score come from; `None` where it has none, or a line alone, whose chords would
+/// be a guess.
+pub fn source(score: &Score, heard: &Heard) -> Option<Source> {
+    if heard.chords.iter().all(|(_, chord)| chord.is_none()) {
+        return None;
+    }
+    if score.chords.iter().any(|change| change.chord.is_some()) {
+        return Some(Source::Given);
+    }
+    let pitched = score.tracks.iter().filter(|track| !track.is_drums());
+    let notes: usize = pitched.map(|track| track.notes.len()).sum();
+    (notes > heard.sources.len()).then_some(Source::Recognized)
+}
+
+impl Request {
+    /// An accompaniment of some bars of a score: by `players` under the melody that was heard in it, with the chords of
+    /// `lead`, whose variation is the stream of the seed.
+    pub fn under(
+        (score, heard): (&Score, &Heard),
+        lead: &Lead,
+        players: Players,
+        bars: Range<u32>,
+        key: Option<Key>,
+        seed: u64,
+    ) -> Request {
+        let mut piece = read_parts(score, heard);
+        let length = piece.cells_per_bar();
+        let left = [(Part::Bass, players.bass == Who::Nobody), (Part::Piano, players.piano == Who::Nobody)];
+        for (part, _) in left.into_iter().filter(|(_, nobody)| *nobody) {
+            piece.parts[part.index()].retain(|note| !bars.contains(&(note.onset / length)));
+        }
+        piece.chords.clone_from(&lead.piece.chords);
+        Request {
+            symbols: lead.chords.clone(),
+            bass: players.bass.make().unwrap_or_default(),
+            piano: players.piano.make().unwrap_or_default(),
+            bars,
+            stream: lead.variation as u64,
+            // The model hears of no tempo beyond these.
+            ..Request::new(piece, key, heard.tempo.clamp(10.0, 400.0), seed)
+        }
+    }
 }
 
 /// The score with `parts` of an arrangement in `bars`, in place of what these parts played there. All else stays as it

@@ -125,8 +125,18 @@ pub fn arrange_by_rule(request: &Request) -> Result<Vec<Arrangement>, Error> {
     Ok(drafts_of(request)?.into_iter().map(Draft::finish).collect())
 }
 
+impl Request {
+    /// Whether it can be played at all.
+    ///
+    /// # Errors
+    /// A field out of its range, [`Error::NoAnchor`].
+    pub fn check(&self) -> Result<(), Error> {
+        drafts_of(self).map(drop)
+    }
+}
+
 fn drafts_of(request: &Request) -> Result<Vec<Draft<'_>>, Error> {
-    request.check()?;
+    request.check_fields()?;
     let chords = chords(request);
     let mut piece = request.piece.clone();
     let length = piece.cells_per_bar();

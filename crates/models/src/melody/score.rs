@@ -1,9 +1,9 @@
 //! Lead sheets as scores: a track `melody` and a track `chords`.
 
 use partita_score::demands::strong_cells;
-use partita_score::harmony::{CHORDS_TRACK, Key, chords_track};
+use partita_score::harmony::{CHORDS_TRACK, Chord, Key, chords_track};
 use partita_score::{ChordChange, MeterMap, Note, Ppq, Score, TempoMap, Tick, Track};
-use partita_tokens::song::{CELLS, Part, PieceNote};
+use partita_tokens::song::{CELLS, ChordClass, Part, PieceNote};
 
 use super::{Heard, Lead};
 
@@ -30,6 +30,13 @@ impl From<Heard> for Lead {
 }
 
 impl Lead {
+    /// The same melody under other chords: the cells where they begin, and what.
+    #[must_use]
+    pub fn under(mut self, chords: Vec<(u32, Option<Chord>)>) -> Lead {
+        self.piece.chords = chords.iter().map(|(at, chord)| (*at, ChordClass::of(chord.as_ref()))).collect();
+        Lead { chords, ..self }
+    }
+
     /// Its chord symbols in a score of `ppq` ticks a quarter.
     pub fn changes(&self, ppq: Ppq) -> Vec<ChordChange> {
         let tick = |cell: u32| Tick(cell * u32::from(ppq.get()) / CELLS);
@@ -50,6 +57,15 @@ impl Lead {
             None => score.tracks.push(track),
         }
         score
+    }
+
+    /// `score` with these chord symbols in place of those it had; a track `chords` that it has plays them, and none is added.
+    pub fn rename_chords(&self, score: Score) -> Score {
+        let plays = |track: &Track| track.name == CHORDS_TRACK && !track.is_drums();
+        if score.tracks.iter().any(plays) {
+            return self.harmonize(&score);
+        }
+        Score { chords: self.changes(score.ppq), ..score }
     }
 
     /// As a score at 480 ticks a quarter. Chords are voiced by rule; without any there is no such track.

@@ -7,6 +7,7 @@
 mod feel;
 mod habits;
 mod request;
+mod stems;
 
 use std::ops::ControlFlow;
 
@@ -17,6 +18,7 @@ use partita_tokens::song::Part;
 pub use feel::Swing;
 pub use habits::{Habits, habits};
 pub use request::{Feel, Request};
+pub use stems::{file_stems, stems};
 
 use crate::arrange::{self, Arrangement, Arranger, Made, Make, arrange_by_rule};
 use crate::arrange::{part_track, tick};
@@ -264,22 +266,4 @@ fn join(request: &Request, lead: Lead, arrangement: Arrangement, drums: DrumPatt
         drums,
         swing,
     }
-}
-
-/// A score a track, in the time of the whole; chord symbols go with the track `chords`, or with none.
-pub fn stems(score: &Score) -> Vec<Score> {
-    let stem = |track: &Track| {
-        let chords = track.name.eq_ignore_ascii_case(partita_score::harmony::CHORDS_TRACK);
-        Score {
-            chords: if chords { score.chords.clone() } else { Vec::new() },
-            tracks: vec![track.clone()],
-            ppq: score.ppq,
-            tempos: score.tempos.clone(),
-            meters: score.meters.clone(),
-            keys: score.keys.clone(),
-            ..Score::default()
-        }
-        .until(score.length())
-    };
-    score.tracks.iter().map(stem).collect()
 }

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use partita_models::arrange::{
-    Arrangement, Arranger, BassAt, BassRule, CompRule, Error, Made, Make, Request, Rule, arrange_by_rule,
-    random_piece, random_request, violations,
+    Arrangement, Arranger, BassAt, BassRule, CompRule, Error, Made, Make, Manner, Request, Rule,
+    arrange_by_rule, random_piece, random_request, violations,
 };
 use partita_models::melody::Progress;
 use partita_models::stage::share;

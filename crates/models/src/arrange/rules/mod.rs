@@ -53,6 +53,24 @@ pub enum CompRule {
     Stabs,
 }
 
+/// Ways to play a part, each with a name.
+pub trait Manner: Copy + PartialEq + 'static {
+    /// All of them.
+    const ALL: &'static [Self];
+
+    fn name(self) -> &'static str;
+
+    /// The one called so.
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|rule| rule.name() == name)
+    }
+
+    /// All names, for people.
+    fn names() -> String {
+        Self::ALL.iter().map(|rule| rule.name()).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// A rule that made a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
@@ -60,8 +78,8 @@ pub enum Rule {
     Comp(CompRule),
 }
 
-impl BassRule {
-    pub const ALL: [BassRule; 7] = [
+impl Manner for BassRule {
+    const ALL: &'static [BassRule] = &[
         BassRule::Roots,
         BassRule::RootsAndFifths,
         BassRule::Eighths,
@@ -71,7 +89,7 @@ impl BassRule {
         BassRule::Syncopated,
     ];
 
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             BassRule::Roots => "roots",
             BassRule::RootsAndFifths => "roots-and-fifths",
@@ -82,14 +100,10 @@ impl BassRule {
             BassRule::Syncopated => "syncopated",
         }
     }
-
-    pub fn from_name(name: &str) -> Option<BassRule> {
-        BassRule::ALL.into_iter().find(|rule| rule.name() == name)
-    }
 }
 
-impl CompRule {
-    pub const ALL: [CompRule; 7] = [
+impl Manner for CompRule {
+    const ALL: &'static [CompRule] = &[
         CompRule::Held,
         CompRule::Beats,
         CompRule::OffBeats,
@@ -99,7 +113,7 @@ impl CompRule {
         CompRule::Stabs,
     ];
 
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             CompRule::Held => "held",
             CompRule::Beats => "beats",
@@ -109,10 +123,6 @@ impl CompRule {
             CompRule::Charleston => "charleston",
             CompRule::Stabs => "stabs",
         }
-    }
-
-    pub fn from_name(name: &str) -> Option<CompRule> {
-        CompRule::ALL.into_iter().find(|rule| rule.name() == name)
     }
 }
 
