@@ -1,5 +1,7 @@
 //! What a complete task holds.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -66,6 +68,10 @@ pub struct Take {
     /// Chords of a lead sheet, where there are notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chords: Option<Vec<ChordAt>>,
+    /// Who made each part of an accompaniment or a song: `model`, `rule` and its name, `given` or `nobody`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!({"melody": "model", "bass": "rule walking"}))]
+    pub made: Option<BTreeMap<String, String>>,
     /// Token ids, with `output_format` `tokens`, `full` or `research`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Vec<u32>>,

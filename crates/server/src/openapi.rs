@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::problem::TABLE;
 use crate::router;
-use crate::routes::tasks::MAX_SEQUENCE;
+use crate::routes::tasks::{KINDS, MAX_SEQUENCE};
 use crate::wire::spoken::ALIASES;
 
 /// Methods an operation can have.
@@ -14,12 +14,13 @@ const METHODS: [&str; 4] = ["get", "post", "delete", "head"];
 /// Paths that answer with sound.
 const SOUNDS: [&str; 2] = ["/v1/sound-generation", "/v1/music"];
 /// Requests that work on given music, and their path.
-const ON_INPUT: [(&str, &str); 7] = [
+const ON_INPUT: [(&str, &str); 8] = [
     ("/api/v1/generate/from-midi", "Continue"),
     ("/api/v1/continue", "Continue"),
     ("/api/v1/infill", "Infill"),
     ("/api/v1/humanize", "Humanize"),
     ("/api/v1/harmonize", "Harmonize"),
+    ("/api/v1/arrange", "Arrange"),
     ("/api/v1/render", "Render"),
     ("/api/v1/analyze", "Analyze"),
 ];
@@ -176,7 +177,7 @@ fn components(components: &mut Value) {
     components["responses"] = responses.into();
     components["schemas"]["Problem"] = schema_of::<crate::problem::Body9457>();
     components["schemas"]["FieldProblem"] = schema_of::<crate::problem::Field>();
-    for name in ["Generate", "Continue", "Infill", "Humanize", "Harmonize", "Render"] {
+    for name in ["Generate", "Continue", "Infill", "Humanize", "Harmonize", "Arrange", "Song", "Render"] {
         let properties =
             components["schemas"][name]["properties"].as_object_mut().expect("request types have fields");
         for (alias, name) in ALIASES {
@@ -188,7 +189,7 @@ fn components(components: &mut Value) {
             }
         }
     }
-    for name in ["Continue", "Infill", "Humanize", "Harmonize", "Render", "Analyze"] {
+    for name in ["Continue", "Infill", "Humanize", "Harmonize", "Arrange", "Render", "Analyze"] {
         components["schemas"][name]["required"] = json!(["input"]);
     }
     components["schemas"]["Item"]["properties"]["error"] = json!({"$ref": "#/components/schemas/Problem"});
@@ -200,7 +201,17 @@ fn components(components: &mut Value) {
 /// Pairs have two items, which the types say and their schemas do not.
 fn pairs(schemas: &mut Value) {
     for schema in schemas.as_object_mut().into_iter().flatten().map(|(_, schema)| schema) {
-        for name in ["time_signature", "velocity", "bars", "tempo", "range", "notes_per_bar", "pitches"] {
+        for name in [
+            "time_signature",
+            "velocity",
+            "bars",
+            "tempo",
+            "range",
+            "notes_per_bar",
+            "pitches",
+            "bass_range",
+            "piano_range",
+        ] {
             let Some(field) = schema.get_mut("properties").and_then(|fields| fields.get_mut(name)) else {
                 continue;
             };
@@ -323,9 +334,7 @@ fn refine(path: &str, parameter: &mut Value) {
         ("slug", _) => json!({"type": "string", "minLength": 1}),
         ("name", _) => json!({"type": "string", "minLength": 1, "maxLength": 128}),
         ("limit", _) => json!({"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
-        ("kind", _) if path == "/api/v1/tasks" => json!({"type": "string", "enum": [
-            "generate", "continue", "infill", "humanize", "harmonize", "render", "analyze", "batch"
-        ]}),
+        ("kind", _) if path == "/api/v1/tasks" => json!({"type": "string", "enum": KINDS}),
         ("bars", true) => json!({"type": "integer", "minimum": 1, "maximum": 32}),
         ("tempo", true) => json!({"type": "number", "minimum": 40, "maximum": 300}),
         ("seed", true) => json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),

@@ -81,6 +81,8 @@ fn table(gates: &Gates) -> OpenApiRouter<State> {
         .routes(task(routes!(verbs::infill)))
         .routes(task(routes!(verbs::humanize)))
         .routes(task(routes!(verbs::harmonize)))
+        .routes(task(routes!(verbs::arrange)))
+        .routes(task(routes!(generate::song)))
         .routes(task(routes!(verbs::render)))
         .routes(task(routes!(verbs::analyze)))
         .routes(task(routes!(create::create)))

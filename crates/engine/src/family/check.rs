@@ -7,7 +7,7 @@ use partita_queue::Lane;
 
 use super::limits::{Size, Tally};
 use super::model::Kind;
-use super::{Checked, Description, Sampling, chorale, drums, melody, musicgen};
+use super::{Checked, Description, Sampling, arrange, chorale, drums, melody, musicgen, song};
 use crate::request::fields::{self, Offer};
 use crate::request::groups::{Composed, Modelled, Sampled};
 use crate::request::input::{self, Music};
@@ -19,6 +19,8 @@ use crate::{Code, Config, Fault, Problem, Registry, Request};
 const DEFAULT_DRUMMER: &str = "drums";
 /// The writer that answers when nobody is asked by name, but something is that only a melody can obey.
 const DEFAULT_WRITER: &str = "melody";
+/// The arranger that answers when nobody is asked by name.
+const DEFAULT_ARRANGER: &str = "arrange";
 /// Variations of notes that one request may ask for.
 pub(crate) const MOST_VARIATIONS: usize = 64;
 /// Longest name of a model, bytes.
@@ -121,6 +123,7 @@ pub fn check_with(
                         melody::check::generate(request, &chosen, kind, &mut check);
                     }
                     Kind::Chorale => chorale::check::generate(request, &chosen, &mut check),
+                    Kind::Arrange => {}
                     Kind::MusicGen(_) => {
                         lane = Lane::Audio;
                         musicgen::check::generate(request, &chosen, &mut check);
@@ -142,7 +145,7 @@ pub fn check_with(
                         melody::mix::check(request.mix.as_mut(), kind, catalogue, &mut check);
                         melody::check::continue_(request, music.as_ref(), &chosen, kind, &mut check);
                     }
-                    Kind::Chorale | Kind::MusicGen(_) => {}
+                    Kind::Chorale | Kind::Arrange | Kind::MusicGen(_) => {}
                 }
                 model = chosen.name;
             }
@@ -162,7 +165,7 @@ pub fn check_with(
                         melody::check::infill(request, music.as_ref(), &chosen, kind, &mut check);
                     }
                     Kind::Chorale => chorale::check::infill(request, music.as_ref(), &chosen, &mut check),
-                    Kind::MusicGen(_) => {}
+                    Kind::Arrange | Kind::MusicGen(_) => {}
                 }
                 model = chosen.name;
             }
@@ -186,8 +189,24 @@ pub fn check_with(
                         melody::check::harmonize(request, music.as_ref(), &chosen, kind, &mut check);
                     }
                     Kind::Chorale => chorale::check::harmonize(request, music.as_ref(), &chosen, &mut check),
-                    Kind::Drums(_) | Kind::MusicGen(_) => {}
+                    Kind::Drums(_) | Kind::Arrange | Kind::MusicGen(_) => {}
                 }
+                model = chosen.name;
+            }
+        }
+        Request::Arrange(request) => {
+            fields::ordered(&request.ordered(), &mut check.problems);
+            let music = check.input(&mut request.input, &mut inputs);
+            let asked = request.model.clone().unwrap_or_else(|| DEFAULT_ARRANGER.to_owned());
+            if let Some(chosen) = check.choose(catalogue, "arrange", Some(&asked), true, None)? {
+                arrange::check::arrange(request, music.as_ref(), &chosen, &mut check);
+                model = chosen.name;
+            }
+        }
+        Request::Song(request) => {
+            fields::ordered(&request.ordered(), &mut check.problems);
+            if let Some(chosen) = check.choose(catalogue, "song", request.model.as_ref(), true, None)? {
+                song::check::song(request, &chosen, catalogue, &mut check);
                 model = chosen.name;
             }
         }
@@ -353,6 +372,7 @@ fn render(request: &mut Render, music: Option<&Music>, check: &mut Check) {
         sound: "acoustic",
         has_tokens: false,
         has_research: false,
+        has_stems: false,
     };
     fields::delivered(&mut request.delivered(), &offer, &mut check.problems);
     if request.files.as_ref().is_some_and(Vec::is_empty) {
@@ -434,6 +454,7 @@ fn batch(batch: &mut Batch, catalogue: &dyn Catalogue, check: &mut Check) -> Res
                 melody::check::generate(request, chosen, kind, check);
             }
             Kind::Chorale => chorale::check::generate(request, chosen, check),
+            Kind::Arrange => {}
             Kind::MusicGen(_) => {
                 let listens = request.stream == Some(true);
                 check.problems.useless("stream", listens, "a batch tells no samples");

@@ -1,12 +1,14 @@
 //! What was played as notes, tokens and files.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use partita_audio::wav::wav_bytes_until;
-use partita_audio::{Kit, Pcm, RenderOptions, Voice, WavFormat, flac_bytes_until, opus_bytes_until};
+use partita_audio::{Kit, Pcm, RenderOptions, Stems, Voice, WavFormat, flac_bytes_until, opus_bytes_until};
+use partita_models::song::file_stems;
 use partita_score::notation::{abc, musicxml};
 use partita_score::{DrumPattern, Score, midi, picture};
 use serde_json::json;
@@ -28,6 +30,8 @@ pub(crate) struct Wanted {
     pub sample_rate: u32,
     /// LUFS
     pub loudness: f64,
+    /// Also a WAV file of each track.
+    pub stems: bool,
 }
 
 /// What all takes of a request share.
@@ -58,6 +62,8 @@ pub(crate) struct Piece {
     pub chords: Option<Vec<ChordAt>>,
     /// What the demands cost, in nats.
     pub cost: Option<f64>,
+    /// Parts, and who made them.
+    pub made: Option<BTreeMap<String, String>>,
     /// What the model read before the first new token.
     pub prompt: Option<Vec<u32>>,
     /// Files that are there already: the ending of their names, their media types and bytes.
@@ -72,7 +78,16 @@ impl Wanted {
             _ => Kit::Acoustic,
         };
         let files = files.cloned().unwrap_or_default();
-        Wanted { format, files, kit, sample_rate: 44_100, loudness: -14.0 }
+        Wanted { format, files, kit, sample_rate: 44_100, loudness: -14.0, stems: false }
+    }
+
+    fn render_options(&self) -> RenderOptions {
+        RenderOptions {
+            sample_rate: self.sample_rate,
+            voice: Voice::Kit(self.kit),
+            loudness: Some(self.loudness),
+            ..RenderOptions::default()
+        }
     }
 
     fn wants(&self, format: OutputFormat) -> bool {
@@ -97,6 +112,7 @@ pub(crate) fn deliver(
     let mut files = Vec::new();
     let mut takes = Vec::with_capacity(pieces.len());
     let count = pieces.len();
+    let number = |variation: usize| if count > 1 { format!("-v{}", variation + 1) } else { String::new() };
     for (variation, piece) in pieces.into_iter().enumerate() {
         let notes = notes_of(&piece.score);
         for format in &wanted.files {
@@ -107,23 +123,34 @@ pub(crate) fn deliver(
                 return Err(cancelled());
             }
             let (ending, media_type, bytes) = encode(*format, &piece, &notes, frame, wanted, &mut ask)?;
-            let number = if count > 1 { format!("-v{}", variation + 1) } else { String::new() };
             files.push(MadeFile {
                 take: Some(variation),
                 item: None,
-                name: format!("{}{number}.{ending}", frame.name),
+                name: format!("{}{}.{ending}", frame.name, number(variation)),
                 media_type: media_type.into(),
                 bytes,
             });
             step += 1;
         }
+        if wanted.stems {
+            let fraction = from + (1.0 - from) * step as f64 / steps.max(1) as f64;
+            let mut ask = || report.progress("render", fraction, step, steps).is_break();
+            for (stem, bytes) in stems(&piece.score, wanted, &mut ask)? {
+                files.push(MadeFile {
+                    take: Some(variation),
+                    item: None,
+                    name: format!("{}{}-{stem}.wav", frame.name, number(variation)),
+                    media_type: "audio/wav".into(),
+                    bytes,
+                });
+            }
+        }
         let midi = wanted.wants(OutputFormat::Midi).then(|| STANDARD.encode(midi_bytes(&piece)));
         for (ending, media_type, bytes) in piece.extra {
-            let number = if count > 1 { format!("-v{}", variation + 1) } else { String::new() };
             files.push(MadeFile {
                 take: Some(variation),
                 item: None,
-                name: format!("{}{number}.{ending}", frame.name),
+                name: format!("{}{}.{ending}", frame.name, number(variation)),
                 media_type: media_type.into(),
                 bytes,
             });
@@ -135,6 +162,7 @@ pub(crate) fn deliver(
             tokens: piece.ids.filter(|_| wanted.wants(OutputFormat::Tokens)),
             nats: piece.nats,
             chords: piece.chords.filter(|_| wanted.wants(OutputFormat::Notes)),
+            made: piece.made,
             cost_nats: piece.cost.filter(|_| wanted.format == Some(OutputFormat::Research)),
             prompt: piece.prompt.filter(|_| wanted.format == Some(OutputFormat::Research)),
             files: vec![],
@@ -237,19 +265,34 @@ fn sound(
 ) -> Result<Vec<u8>, Fault> {
     let stop = RefCell::new(stop);
     let stop = || (*stop.borrow_mut())();
-    let options = RenderOptions {
-        sample_rate: wanted.sample_rate,
-        voice: Voice::Kit(wanted.kit),
-        loudness: Some(wanted.loudness),
-        ..RenderOptions::default()
+    let pcm = partita_audio::render_until(score, &wanted.render_options(), &stop).map_err(silent)?;
+    encode(&pcm, &stop).map_err(silent)
+}
+
+/// A WAV file of each track that has notes, with its name.
+fn stems(
+    score: &Score,
+    wanted: &Wanted,
+    stop: &mut dyn FnMut() -> bool,
+) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+    let stop = RefCell::new(stop);
+    let stop = || (*stop.borrow_mut())();
+    let options = wanted.render_options();
+    let measured = Stems::of(score, &options, &stop).map_err(silent)?;
+    let file = |(name, stem): (String, Score)| {
+        let pcm = measured.render(&stem, &stop).map_err(silent)?;
+        Ok((name, wav(&pcm, &stop).map_err(silent)?))
     };
-    let failed = |error| match error {
+    file_stems(score).into_iter().map(file).collect()
+}
+
+/// Why there is no sound.
+fn silent(error: partita_audio::Error) -> Fault {
+    match error {
         partita_audio::Error::Stopped => cancelled(),
         partita_audio::Error::EmptyScore => unfit("input", &error),
         _ => unfit("files", &error),
-    };
-    let pcm = partita_audio::render_until(score, &options, &stop).map_err(failed)?;
-    encode(&pcm, &stop).map_err(failed)
+    }
 }
 
 /// Something about one field that came to light only while it was worked on.
@@ -270,6 +313,18 @@ pub(crate) fn notes_of(score: &Score) -> Vec<Note> {
     }
     notes.sort_by_key(|(onset, end, note)| (*onset, note.channel, note.pitch, *end));
     notes.into_iter().map(|(_, _, note)| note).collect()
+}
+
+/// Tells all bars of a score at once. `length`: of a bar, in beats.
+pub(crate) fn tell_bars(score: &Score, variation: usize, bars: u32, length: f64, report: &mut dyn Report) {
+    let notes = notes_of(score);
+    let mut rest = notes.as_slice();
+    for bar in 0..bars {
+        let (from, until) = (f64::from(bar) * length, f64::from(bar + 1) * length);
+        let (inside, later) = rest.split_at(rest.partition_point(|note| note.start < until));
+        report.notes(None, variation, bar, from, inside.to_vec());
+        rest = later;
+    }
 }
 
 /// A note in beats, with its onset and end in ticks. One without length lasts a tick, as it must not be silent.

@@ -6,16 +6,20 @@ use std::ops::ControlFlow;
 
 use partita_queue::Lane;
 
+mod arrange;
 mod batch;
 mod check;
 mod chorale;
 mod deliver;
 mod drums;
+mod harmonic;
 mod limits;
 mod melody;
 mod midi;
 mod model;
 mod musicgen;
+mod song;
+mod stage;
 mod style;
 
 pub use batch::{JSONL_NAME, jsonl};
@@ -143,7 +147,7 @@ pub fn check_upload(bytes: &[u8]) -> Result<(), Fault> {
     input::check_file(bytes)
 }
 
-/// Plays a checked request. Blocks; calls `report` often. `model`: [`mixed`](Model::mixed) where the request names several;
+/// Plays a checked request. Blocks; calls `report` often. `model`: [`with`](Model::with) others where the request names several;
 /// `inputs`: bytes by file id.
 ///
 /// # Errors
@@ -190,6 +194,17 @@ pub fn play(
                 other => Err(other.cannot("harmonize")),
             }
         }
+        Request::Arrange(request) => {
+            let music = input::read(&request.input, inputs)?;
+            match needed()? {
+                Model::Arrange(model) => arrange::play::arrange(model, request, &music, report),
+                other => Err(other.cannot("arrange")),
+            }
+        }
+        Request::Song(request) => match needed()? {
+            Model::Song(model) => song::play::song(model, request, report),
+            other => Err(other.cannot("write a song")),
+        },
         Request::Render(request) => midi::render(request, &input::read(&request.input, inputs)?, report),
         Request::Analyze(request) => midi::analyze(request, &input::read(&request.input, inputs)?, report),
         Request::Batch(request) => batch::play(needed()?, request, report),
@@ -202,5 +217,6 @@ fn generate(model: &Model, request: &Generate, report: &mut dyn Report) -> Resul
         Model::Melody(model) => melody::play::generate(model, request, report),
         Model::Chorale(model) => chorale::play::generate(model, request, report),
         Model::MusicGen(model) => musicgen::play::generate(model, request, report),
+        other => Err(other.cannot("generate")),
     }
 }

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use partita_kernels::Pool;
+use partita_models::arrange::ArrangeConfig;
 use partita_models::drums::DrumsConfig;
 use partita_models::harmony::HarmonyConfig;
-use partita_models::melody::MelodyConfig;
+use partita_models::melody::{MelodyConfig, Writer};
 use partita_models::midi_gpt::MidiGpt;
 use partita_models::stage::{Compute, Counts};
 use partita_nn::Precision;
 
-use super::{chorale, drums, melody, musicgen};
+use super::{arrange, chorale, drums, melody, musicgen, song};
 use crate::request::fields::one_of;
 use crate::{Code, Fault};
 
@@ -60,6 +61,7 @@ pub(crate) enum Kind {
     Drums(Arc<drums::kind::DrumsKind>),
     Melody(Arc<melody::kind::MelodyKind>),
     Chorale,
+    Arrange,
     MusicGen(Arc<musicgen::kind::MusicKind>),
 }
 
@@ -69,14 +71,14 @@ impl Description {
         match &self.kind {
             Kind::Drums(kind) => kind.names(),
             Kind::Melody(kind) => kind.names().to_vec(),
-            Kind::Chorale | Kind::MusicGen(_) => vec![],
+            Kind::Chorale | Kind::Arrange | Kind::MusicGen(_) => vec![],
         }
     }
 
     /// Bytes it takes in memory, where that is known before it is loaded.
     pub(crate) fn memory(&self, precision: Precision) -> Option<u64> {
         match &self.kind {
-            Kind::Drums(_) | Kind::Melody(_) | Kind::Chorale => None,
+            Kind::Drums(_) | Kind::Melody(_) | Kind::Chorale | Kind::Arrange => None,
             Kind::MusicGen(kind) => Some(kind.memory(precision)),
         }
     }
@@ -126,9 +128,23 @@ pub fn describe(name: &str, config: &[u8]) -> Result<Description, Fault> {
                 kind: Kind::Chorale,
             })
         }
+        ArrangeConfig::FAMILY => {
+            let config: ArrangeConfig = serde_json::from_slice(config).map_err(broken)?;
+            Ok(Description {
+                family: ArrangeConfig::FAMILY,
+                sha256: config.sha256,
+                verbs: arrange::VERBS,
+                kind: Kind::Arrange,
+            })
+        }
         other => {
             let shown: String = other.chars().take(40).collect();
-            let known = one_of(&[DrumsConfig::FAMILY, MelodyConfig::FAMILY, HarmonyConfig::FAMILY]);
+            let known = one_of(&[
+                DrumsConfig::FAMILY,
+                MelodyConfig::FAMILY,
+                HarmonyConfig::FAMILY,
+                ArrangeConfig::FAMILY,
+            ]);
             Err(self::broken(name, format!("family must be {known}, got {shown:?}")))
         }
     }
@@ -163,7 +179,10 @@ pub enum Model {
     Drums(drums::Model),
     Melody(melody::Model),
     Chorale(chorale::Model),
+    Arrange(arrange::Model),
     MusicGen(musicgen::Model),
+    /// Several of the others, for one request.
+    Song(song::Model),
 }
 
 impl Model {
@@ -179,9 +198,7 @@ impl Model {
                 let kind = Arc::clone(kind);
                 musicgen::Model::load(name, stored, precision, &kind, description).map(Model::MusicGen)
             }
-            (Kind::MusicGen(_), _) | (_, ModelSource::Stored(_)) => {
-                Err(broken(name, "is not where models of its family are kept"))
-            }
+            (_, ModelSource::Stored(_)) => Err(misplaced(name)),
             (kind, source) => {
                 let files = match source {
                     ModelSource::Folder(folder) => Some(both(name, folder)?),
@@ -194,21 +211,31 @@ impl Model {
                     Kind::Melody(_) => {
                         melody::Model::load(name, files, precision, description).map(Model::Melody)
                     }
-                    _ => chorale::Model::load(name, files, precision, description).map(Model::Chorale),
+                    Kind::Chorale => {
+                        chorale::Model::load(name, files, precision, description).map(Model::Chorale)
+                    }
+                    Kind::Arrange => {
+                        arrange::Model::load(name, files, precision, description).map(Model::Arrange)
+                    }
+                    Kind::MusicGen(_) => Err(misplaced(name)),
                 }
             }
         }
     }
 
-    /// This model and `others` as one: their logits are averaged by weight, this one's weight is 1. It shares their
-    /// weights in memory and plays by itself.
+    /// This model and `others` as the one that plays `request`, which names them: writers whose logits are averaged by
+    /// weight, or those that play in a song. It shares their weights in memory.
     ///
     /// # Errors
     /// `InvalidRequest` for a family that cannot do this, `ModelBroken` for models that do not go together.
-    pub fn mixed(&self, others: &[(&Model, f64)]) -> Result<Model, Fault> {
+    pub fn with(&self, others: &[&Model], request: &crate::Request) -> Result<Model, Fault> {
+        if matches!(request, crate::Request::Song(_)) {
+            return song::Model::of(self, others).map(Model::Song);
+        }
         let Model::Melody(model) = self else { return Err(self.cannot("play with others")) };
-        let writers = others.iter().map(|(other, weight)| match other {
-            Model::Melody(other) => Ok((other.writer().clone(), *weight as f32)),
+        let weights = request.mix().iter().map(|other| other.weight as f32);
+        let writers = others.iter().zip(weights).map(|(other, weight)| match other {
+            Model::Melody(other) => Ok((Writer::clone(other.writer()), weight)),
             other => Err(other.cannot("play with others")),
         });
         model.mixed(&writers.collect::<Result<Vec<_>, Fault>>()?).map(Model::Melody)
@@ -218,7 +245,8 @@ impl Model {
     fn others(&self) -> usize {
         match self {
             Model::Melody(model) => model.others(),
-            Model::Drums(_) | Model::Chorale(_) | Model::MusicGen(_) => 0,
+            Model::Song(model) => model.others(),
+            _ => 0,
         }
     }
 
@@ -227,7 +255,7 @@ impl Model {
     /// # Errors
     /// `Internal` if it is not.
     pub(crate) fn is_for(&self, request: &crate::Request) -> Result<(), Fault> {
-        let (asked, came) = (request.mix().len(), self.others());
+        let (asked, came) = (request.others().len(), self.others());
         if asked == came {
             return Ok(());
         }
@@ -240,6 +268,9 @@ impl Model {
             Model::Drums(model) => model.memory_bytes(),
             Model::Melody(model) => model.memory_bytes(),
             Model::Chorale(model) => model.memory_bytes(),
+            Model::Arrange(model) => model.memory_bytes(),
+            // Its models count for themselves.
+            Model::Song(_) => 0,
             Model::MusicGen(model) => model.memory_bytes(),
         }
     }
@@ -250,6 +281,8 @@ impl Model {
             Model::Drums(model) => model.counts(),
             Model::Melody(model) => model.counts(),
             Model::Chorale(model) => model.counts(),
+            Model::Arrange(model) => model.counts(),
+            Model::Song(_) => Counts::default(),
             Model::MusicGen(model) => model.counts(),
         }
     }
@@ -259,6 +292,8 @@ impl Model {
             Model::Drums(model) => model.description(),
             Model::Melody(model) => model.description(),
             Model::Chorale(model) => model.description(),
+            Model::Arrange(model) => model.description(),
+            Model::Song(model) => model.description(),
             Model::MusicGen(model) => model.description(),
         }
     }
@@ -298,6 +333,10 @@ pub fn compute() -> Result<Compute, Fault> {
     started.clone().map_err(Fault::internal)
 }
 
+fn misplaced(name: &str) -> Fault {
+    broken(name, "is not where models of its family are kept")
+}
+
 pub(crate) fn broken(name: &str, message: impl std::fmt::Display) -> Fault {
     Fault::new(Code::ModelBroken, format!("model {name}: {message}"))
 }
@@ -308,6 +347,7 @@ fn bundled_config(name: &str) -> &'static [u8] {
     match name.split('@').next() {
         Some("melody") => melody::BUNDLED_CONFIG,
         Some("chorale") => chorale::BUNDLED_CONFIG,
+        Some("arrange") => arrange::BUNDLED_CONFIG,
         _ => drums::BUNDLED_CONFIG,
     }
 }

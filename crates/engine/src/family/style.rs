@@ -40,7 +40,7 @@ impl Description {
         match &self.kind {
             Kind::Drums(kind) => kind.all().iter().map(info).collect(),
             Kind::Melody(kind) => kind.names().iter().map(|name| learned(name)).collect(),
-            Kind::Chorale | Kind::MusicGen(_) => vec![],
+            Kind::Chorale | Kind::Arrange | Kind::MusicGen(_) => vec![],
         }
     }
 }

@@ -325,10 +325,10 @@ fn bundled() -> impl Iterator<Item = (Id, Entry)> {
     let manifest: BTreeMap<String, Shipped> =
         serde_json::from_str(include_str!("../../../../weights/MANIFEST.json"))
             .expect("the shipped manifest is JSON");
-    // Others (MusicVAEs, accompaniments) are played at once, not in tasks.
+    // Others (MusicVAEs) are played at once, not in tasks.
     let played = manifest
         .into_iter()
-        .filter(|(_, shipped)| matches!(shipped.family.as_str(), "drums" | "melody" | "chorale"));
+        .filter(|(_, shipped)| matches!(shipped.family.as_str(), "drums" | "melody" | "chorale" | "arrange"));
     played.map(|(name, shipped)| {
         let id = Id { name, version: "1".into() };
         let description = describe_source(&id.text(), ModelSource::Bundled).map_err(|fault| fault.message);

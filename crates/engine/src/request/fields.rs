@@ -65,6 +65,8 @@ pub(crate) struct Offer<'a> {
     pub has_tokens: bool,
     /// Whether there is more to tell of a take than notes and tokens.
     pub has_research: bool,
+    /// Whether sound is made beside the files.
+    pub has_stems: bool,
 }
 
 /// Checks what is to come back and fills in what is not said.
@@ -78,7 +80,7 @@ pub(crate) fn delivered(fields: &mut Delivered, offer: &Offer, problems: &mut Pr
     }
     let files = fields.files.get_or_insert_with(|| offer.files.to_vec());
     once(files, problems);
-    let has_sound = files.iter().any(|file| file.is_sound());
+    let has_sound = offer.has_stems || files.iter().any(|file| file.is_sound());
     match fields.sound.as_deref() {
         None if has_sound => *fields.sound = Some(offer.sound.to_owned()),
         None => {}

@@ -1,8 +1,8 @@
 //! The groups of fields that several request types share, as one type each.
 
 use super::{
-    Analyze, Batch, Continue, FileFormat, Generate, Harmonize, Humanize, Infill, Mix, OutputFormat, Render,
-    WebhookRequest,
+    Analyze, Arrange, Batch, Continue, FileFormat, Generate, Harmonize, Humanize, Infill, Mix, OutputFormat,
+    Render, Song, WebhookRequest,
 };
 
 /// Who plays, and with which seed.
@@ -158,6 +158,8 @@ groups! {
     Infill [modelled composed played sampled delivered ordered]
     Humanize [modelled delivered ordered]
     Harmonize [sampled modelled delivered ordered]
+    Arrange [sampled modelled delivered ordered]
+    Song [composed sampled modelled delivered ordered]
     Render [delivered ordered]
     Analyze [ordered]
     Batch [ordered]

@@ -60,14 +60,19 @@ impl Music {
         Ok(drums)
     }
 
-    /// The score. Notes in JSON whose channel is left out come as drums; here they are a melody.
+    /// The score. Notes in JSON whose channel is left out come as drums; here they are a melody, and so are those of the
+    /// only other channel.
     pub fn pitched(&self) -> Score {
         let mut score = self.score.clone();
-        if self.bytes.is_none() && score.tracks.iter().all(Track::is_drums) {
-            for track in &mut score.tracks {
-                track.channel = 0;
-                track.name = "melody".into();
-            }
+        if self.bytes.is_some() {
+            return score;
+        }
+        if score.tracks.iter().all(Track::is_drums) {
+            score.tracks.iter_mut().for_each(|track| track.channel = 0);
+        }
+        let mut lines = score.tracks.iter_mut().filter(|track| !track.is_drums());
+        if let (Some(line), None) = (lines.next(), lines.next()) {
+            line.name = "melody".into();
         }
         score
     }

@@ -23,13 +23,15 @@ pub enum Request {
     Infill(Box<Infill>),
     Humanize(Box<Humanize>),
     Harmonize(Box<Harmonize>),
+    Arrange(Box<Arrange>),
+    Song(Box<Song>),
     Render(Box<Render>),
     Analyze(Box<Analyze>),
     Batch(Box<Batch>),
 }
 
 impl Request {
-    /// The models that play together with the request's own, each with its weight.
+    /// The models that decide together with the request's own, each with its weight.
     pub fn mix(&self) -> &[Mix] {
         let mix = match self {
             Request::Generate(request) => &request.mix,
@@ -38,6 +40,16 @@ impl Request {
             _ => return &[],
         };
         mix.as_deref().unwrap_or_default()
+    }
+
+    /// The models that play beside the request's own.
+    pub fn others(&self) -> Vec<&str> {
+        match self {
+            Request::Song(request) => {
+                [&request.drummer, &request.arranger].into_iter().flatten().map(String::as_str).collect()
+            }
+            _ => self.mix().iter().map(|other| other.model.as_str()).collect(),
+        }
     }
 }
 
@@ -359,6 +371,117 @@ request! {
         pub chords_per_bar: Option<u32>,
     }
 
+    /// A bass and a piano under a melody and its chords, which stay note for note.
+    Arrange [sampled modelled delivered ordered] {
+        pub input: Input,
+        /// First and last bar to accompany anew, counted from 1; all if left out.
+        #[serde(deserialize_with = "whole::pair::<_, _, 1, 1048576>")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(example = json!([1, 8]))]
+        pub bars: Option<[u32; 2]>,
+        /// The track of the melody, counted from 1; that which is named so, or the highest, if left out.
+        #[serde(deserialize_with = "whole::option::<_, _, 1, 1024>")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 1, maximum = 1024, example = 1)]
+        pub track: Option<usize>,
+        /// Key, as in `F# minor`: nothing new sounds outside its scale but tones of the chord; `any` for none. That of the
+        /// notes if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 100, example = "F minor")]
+        pub key: Option<String>,
+        /// Who plays the bass: `model`, `keep` (the track `bass` there is), `none`, or a rule: `roots`, `roots-and-fifths`,
+        /// `eighths`, `octaves`, `walking`, `tresillo` or `syncopated`; `model` if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 100, example = "walking")]
+        pub bass: Option<String>,
+        /// Who plays the piano: `model`, `keep`, `none`, or a rule: `held`, `beats`, `off-beats`, `arpeggio`, `bossa`,
+        /// `charleston` or `stabs`; `model` if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 100, example = "charleston")]
+        pub piano: Option<String>,
+        /// Lowest and highest pitch of the bass; 28 to 55 if left out.
+        #[serde(deserialize_with = "whole::pair::<_, _, 21, 108>")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(example = json!([28, 55]))]
+        pub bass_range: Option<[u8; 2]>,
+        /// Lowest and highest pitch of the piano; 33 to 84 if left out.
+        #[serde(deserialize_with = "whole::pair::<_, _, 21, 108>")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(example = json!([33, 84]))]
+        pub piano_range: Option<[u8; 2]>,
+        /// Notes of a piano by the model, from few (0, some 1.25 a beat) to many (1, some 6.75).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 0, maximum = 1)]
+        pub density: Option<f64>,
+        /// Mean pitch of a piano by the model, within its range.
+        #[serde(deserialize_with = "whole::option::<_, _, 21, 108>")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 21, maximum = 108, example = 60)]
+        pub register: Option<u8>,
+        /// Chords under the melody, in place of those it has; one a bar without bar lines, repeated to the end.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 2000, example = "Cm7 F7 | Bbmaj7")]
+        pub chords: Option<String>,
+        /// Chords as Roman numerals.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 2000, example = "ii-V-I")]
+        pub progression: Option<String>,
+        /// A mood whose chords are drawn from a library, or `charts`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 100, example = "sad")]
+        pub mood: Option<String>,
+        /// Also a WAV file of each track, all as long as the whole and in its balance.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub stems: Option<bool>,
+    }
+
+    /// Melody, chords, bass and drums together. `style` is that of the drums, which the others follow, and `model` writes
+    /// the melody.
+    Song [composed sampled modelled delivered ordered] {
+        /// Bars; 16 if left out.
+        #[serde(deserialize_with = "whole::option::<_, _, 1, 32>")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 1, maximum = 32, example = 16)]
+        pub bars: Option<u32>,
+        /// Beats (quarter notes) per minute; the style's own if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 40, maximum = 300, example = 96)]
+        pub tempo: Option<f64>,
+        /// Numerator and denominator.
+        #[serde(deserialize_with = "whole::pair::<_, _, 1, 32>")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(example = json!([4, 4]))]
+        pub time_signature: Option<[u32; 2]>,
+        /// Who plays the bass: `model`, or a rule as for `/api/v1/arrange`; the rule that goes with the style if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 100, example = "walking")]
+        pub bass: Option<String>,
+        /// How the chords are played, as the bass.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 100, example = "charleston")]
+        pub comping: Option<String>,
+        /// Parts to leave out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub without: Option<Vec<SongPart>>,
+        /// The drums end with a fill.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub fill: Option<bool>,
+        /// No swing, whatever the style.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub straight: Option<bool>,
+        /// The model that plays the drums; `drums` if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 200, example = "drums")]
+        pub drummer: Option<String>,
+        /// The model that plays a bass or chords by `model`; `arrange` if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(max_length = 200, example = "arrange")]
+        pub arranger: Option<String>,
+        /// Also a WAV file of each track, all as long as the whole and in its balance.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub stems: Option<bool>,
+    }
+
     /// Sound from notes.
     Render [delivered ordered] {
         pub input: Input,
@@ -405,6 +528,30 @@ pub enum OutputFormat {
     /// All of these, and of a melody what the model was told, what the demands cost it, and as files of the first take
     /// what it looked at: the attention of every layer and head as safetensors, and a picture of their mean.
     Research,
+}
+
+/// What a song is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SongPart {
+    Melody,
+    Chords,
+    Bass,
+    Drums,
+}
+
+impl SongPart {
+    pub const ALL: [SongPart; 4] = [SongPart::Melody, SongPart::Chords, SongPart::Bass, SongPart::Drums];
+
+    /// Also that of its track.
+    pub fn name(self) -> &'static str {
+        match self {
+            SongPart::Melody => "melody",
+            SongPart::Chords => "chords",
+            SongPart::Bass => "bass",
+            SongPart::Drums => "drums",
+        }
+    }
 }
 
 /// A file of a result.

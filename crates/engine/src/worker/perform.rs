@@ -78,13 +78,13 @@ pub(super) fn perform(task: &Task, mut teller: Teller, runtime: &Handle) -> Resu
             // They may have been exchanged since the look-up: what is kept is kept under what played.
             *key = Cache::key(&fingerprint(models.iter().map(|model| model.fingerprint())), &request);
         }
-        let mixed = mixed(&models, &request)?;
+        let together = together(&models, &request)?;
         models.iter().for_each(|model| core.tally.follow(model));
-        let model = mixed.as_ref().or(models.first().map(|model| &***model));
+        let model = together.as_ref().or(models.first().map(|model| &***model));
         let play = || (core.player)(&request, model, &inputs, &mut teller);
         let made = part!("generate").in_scope(play);
         models.iter().for_each(|model| core.tally.leave(model));
-        mixed.iter().for_each(|mixed| core.tally.add(mixed.counts()));
+        together.iter().for_each(|model| core.tally.add(model.counts()));
         made?
     };
     let played = began.elapsed().as_secs_f64();
@@ -135,7 +135,7 @@ fn cache_key(task: &Task, request: &Request) -> Result<Option<String>, Fault> {
 /// The models that play a request, its own first.
 fn names<'a>(job: &'a Job, request: &'a Request) -> impl Iterator<Item = &'a str> {
     let own = Some(job.new.model.as_str()).filter(|name| !name.is_empty());
-    own.into_iter().chain(request.mix().iter().map(|other| other.model.as_str()))
+    own.into_iter().chain(request.others())
 }
 
 /// What decides the results of several models together.
@@ -144,13 +144,12 @@ fn fingerprint(models: impl IntoIterator<Item = String>) -> String {
 }
 
 /// The models of a request as one, if it names several.
-fn mixed(models: &[Arc<InUse>], request: &Request) -> Result<Option<Model>, Fault> {
+fn together(models: &[Arc<InUse>], request: &Request) -> Result<Option<Model>, Fault> {
     let Some((own, others)) = models.split_first().filter(|(_, others)| !others.is_empty()) else {
         return Ok(None);
     };
-    let weights = request.mix().iter().map(|other| other.weight);
-    let others: Vec<(&Model, f64)> = others.iter().map(|other| &***other).zip(weights).collect();
-    own.mixed(&others).map(Some)
+    let others: Vec<&Model> = others.iter().map(|other| &***other).collect();
+    own.with(&others, request).map(Some)
 }
 
 /// The bytes of the files a request names.
@@ -177,7 +176,8 @@ pub(crate) fn gone(id: &str) -> Fault {
 /// The music a request works on.
 pub(crate) fn input(request: &Request) -> Option<&Input> {
     match request {
-        Request::Generate(_) | Request::Batch(_) => None,
+        Request::Generate(_) | Request::Song(_) | Request::Batch(_) => None,
+        Request::Arrange(body) => Some(&body.input),
         Request::Continue(body) => Some(&body.input),
         Request::Infill(body) => Some(&body.input),
         Request::Humanize(body) => Some(&body.input),

@@ -1,5 +1,6 @@
 //! What the crate promises to front ends, with real files and models.
 
+mod arrange;
 mod artifact;
 mod cache;
 mod chorale;
@@ -18,6 +19,7 @@ mod musicgen;
 mod registry;
 mod request;
 mod sequence;
+mod song;
 #[cfg(feature = "hub")]
 mod store;
 mod worker;

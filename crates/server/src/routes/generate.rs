@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
-use partita_engine::request::{FileFormat, Generate};
+use partita_engine::request::{FileFormat, Generate, Song};
 use partita_engine::{Fault, File, Outcome, Request};
 use partita_queue::State as JobState;
 
@@ -69,6 +69,30 @@ pub async fn generate(
 ) -> Answer<Response> {
     let (request, spoken): (Generate, _) = json_spoken(&app, &headers, body).await?;
     let answer = submit::run(&app, &call, Request::Generate(Box::new(request))).await;
+    answer.map_err(|problem| spoken.tell(problem))
+}
+
+/// Make a song: melody, chords, bass and drums
+///
+/// Aligned tracks of one file, and with `stems` a WAV file of each. `made` of each take says who made what.
+#[utoipa::path(
+    post,
+    path = "/api/v1/song",
+    tag = "generate",
+    request_body(content = Song, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The task has ended: `status` says how", body = Task),
+        (status = 202, description = "The task waits or runs", body = Task),
+    )
+)]
+pub async fn song(
+    State(app): State<Arc<App>>,
+    call: Call,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Response> {
+    let (request, spoken): (Song, _) = json_spoken(&app, &headers, body).await?;
+    let answer = submit::run(&app, &call, Request::Song(Box::new(request))).await;
     answer.map_err(|problem| spoken.tell(problem))
 }
 

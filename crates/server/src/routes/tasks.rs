@@ -20,8 +20,19 @@ use crate::wire::{accept, body, task::Task};
 /// Largest sequence number that any JSON reader holds exactly.
 pub const MAX_SEQUENCE: u64 = (1 << 53) - 1;
 
-const KINDS: [&str; 8] =
-    ["generate", "continue", "infill", "humanize", "harmonize", "render", "analyze", "batch"];
+/// What a task can be.
+pub const KINDS: [&str; 10] = [
+    "generate",
+    "continue",
+    "infill",
+    "humanize",
+    "harmonize",
+    "arrange",
+    "song",
+    "render",
+    "analyze",
+    "batch",
+];
 
 /// A task that this caller may see.
 ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request as HttpRequest, State};
 use axum::response::Response;
 use partita_engine::family::Given;
-use partita_engine::request::{Analyze, Continue, Harmonize, Humanize, Infill, Input, Render};
+use partita_engine::request::{Analyze, Arrange, Continue, Harmonize, Humanize, Infill, Input, Render};
 use partita_engine::{Artifacts, Fault, Request, family};
 use partita_queue::Role;
 use serde::de::DeserializeOwned;
@@ -40,7 +40,7 @@ macro_rules! on_input {
     )* };
 }
 
-on_input!(Continue Infill Humanize Harmonize Render Analyze);
+on_input!(Continue Infill Humanize Harmonize Arrange Render Analyze);
 
 /// # Errors
 /// As [`submit::run`]; `UnsupportedMediaType`, `TooLarge`.
@@ -116,9 +116,10 @@ fn set_file(request: &mut Request, id: String) {
         Request::Infill(request) => &mut request.input,
         Request::Humanize(request) => &mut request.input,
         Request::Harmonize(request) => &mut request.input,
+        Request::Arrange(request) => &mut request.input,
         Request::Render(request) => &mut request.input,
         Request::Analyze(request) => &mut request.input,
-        Request::Generate(_) | Request::Batch(_) => return,
+        Request::Generate(_) | Request::Song(_) | Request::Batch(_) => return,
     };
     input.file_id = Some(id);
 }
@@ -194,6 +195,23 @@ pub async fn humanize(State(app): State<Arc<App>>, call: Call, request: HttpRequ
 )]
 pub async fn harmonize(State(app): State<Arc<App>>, call: Call, request: HttpRequest) -> Answer<Response> {
     run::<Harmonize>(&app, &call, request).await
+}
+
+/// Play a bass and a piano under a melody and its chords
+///
+/// Music comes as `input`, or as `file` of a form whose other fields are those of the JSON body.
+#[utoipa::path(
+    post,
+    path = "/api/v1/arrange",
+    tag = "generate",
+    request_body(content = Arrange, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The task has ended: `status` says how", body = Task),
+        (status = 202, description = "The task waits or runs", body = Task),
+    )
+)]
+pub async fn arrange(State(app): State<Arc<App>>, call: Call, request: HttpRequest) -> Answer<Response> {
+    run::<Arrange>(&app, &call, request).await
 }
 
 /// Make sound from notes

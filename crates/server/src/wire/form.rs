@@ -18,7 +18,7 @@ const MIDI_TYPES: [&str; 7] = [
     "application/octet-stream",
 ];
 /// Fields whose text is text also when it looks like a number.
-const TEXTS: [&str; 15] = [
+const TEXTS: [&str; 17] = [
     "model",
     "model_name",
     "style",
@@ -34,6 +34,8 @@ const TEXTS: [&str; 15] = [
     "chords",
     "progression",
     "mood",
+    "bass",
+    "piano",
 ];
 /// Fields that hold a list, given several times or with commas.
 const LISTS: [&str; 4] = ["kit", "files", "forbid", "require"];

@@ -17,7 +17,7 @@ pub struct Task {
     /// The same as `id`.
     #[schema(pattern = "^tsk_[0-9a-z]{26}$", example = "tsk_01k9h3q0w8t9v5x2c7b4n6m1k0")]
     pub task_id: String,
-    /// `generate`, `continue`, `infill`, `humanize`, `harmonize`, `render`, `analyze` or `batch`
+    /// `generate`, `continue`, `infill`, `humanize`, `harmonize`, `arrange`, `song`, `render`, `analyze` or `batch`
     #[schema(example = "generate")]
     pub kind: String,
     /// The model that answers, as `name@version`; null when none is needed.

@@ -226,6 +226,19 @@ async fn a_lead_sheet_is_written_continued_and_harmonized() {
         notes.filter(|note| note["channel"] == 0).cloned().collect()
     };
     assert_eq!(part(&other), part(&task));
+    // By rule, under the file itself.
+    let midi = send(server.get(path)).await.bytes().await.expect("bytes").to_vec();
+    let file = Part::bytes(midi).file_name("a.mid").mime_str("audio/midi").expect("a type");
+    let form = Form::new().part("file", file).text("bass", "walking").text("piano", "charleston");
+    let (status, under) = server.answer(server.post("/api/v1/arrange").multipart(form)).await;
+    assert_eq!(
+        (status, &under["kind"], &under["status"]),
+        (200, &json!("arrange"), &json!("complete")),
+        "{under}"
+    );
+    let made = json!({"bass": "rule walking", "chords": "given", "piano": "rule charleston"});
+    assert_eq!(under["result"]["takes"][0]["made"], made);
+    assert!(part(&task).iter().all(|note| part(&under).contains(note)));
     let wrong =
         server.post("/api/v1/generate").json(&json!({"model": "melody", "key": "C", "require": ["F#4"]}));
     let wrong = problem(wrong, 422, "invalid-request").await;
@@ -233,4 +246,26 @@ async fn a_lead_sheet_is_written_continued_and_harmonized() {
         wrong["errors"].as_array().expect("errors").iter().filter_map(|it| it["pointer"].as_str()).collect();
     pointers.sort_unstable();
     assert_eq!(pointers, ["#/key", "#/require"], "{wrong}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_song_comes_with_its_stems() {
+    let server = Server::start().await;
+    let body = json!({"style": "funk", "bars": 2, "seed": 3, "without": ["bass"], "stems": true});
+    let task = server.complete("/api/v1/song", body).await;
+    assert_eq!((&task["model"], &task["kind"]), (&json!("melody@1"), &json!("song")));
+    let files = task["result"]["files"].as_array().expect("files");
+    let ends =
+        |ending: &str| files.iter().filter(|file| file["name"].as_str().expect("a name").ends_with(ending));
+    assert_eq!(files.len(), 4);
+    for ending in [".mid", "-melody.wav", "-chords.wav", "-drums.wav"] {
+        assert_eq!(ends(ending).count(), 1, "{ending}: {files:?}");
+    }
+    let made = &task["result"]["takes"][0]["made"];
+    assert_eq!((&made["drums"], &made["chords"]), (&json!("model"), &json!("rule stabs")));
+    let wrong = server.post("/api/v1/song").json(&json!({"style": "polka", "comping": "loudly"}));
+    let wrong = problem(wrong, 422, "invalid-request").await;
+    let pointers: Vec<&Value> =
+        wrong["errors"].as_array().expect("errors").iter().map(|it| &it["pointer"]).collect();
+    assert_eq!(pointers, ["#/comping", "#/style"], "{wrong}");
 }

@@ -134,6 +134,7 @@ fn delivered(fields: &mut Delivered, check: &mut Check) {
         sound: "acoustic",
         has_tokens: false,
         has_research: false,
+        has_stems: false,
     };
     fields::delivered(fields, &offer, &mut check.problems);
 }

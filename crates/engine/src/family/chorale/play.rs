@@ -9,12 +9,12 @@ use super::Model;
 use super::ask::{Ask, tell};
 use super::check::tally;
 use crate::family::check::{asked, late_check};
-use crate::family::deliver::{Frame, PLAYED, Piece, Wanted, deliver, file_name, notes_of};
+use crate::family::deliver::{Frame, PLAYED, Piece, Wanted, deliver, file_name, tell_bars};
 use crate::family::{Made, Report, compute};
 use crate::request::input::Music;
 use crate::request::problems::Problems;
 use crate::request::{Generate, Harmonize, Infill};
-use crate::{ChordAt, Code, Fault, Note};
+use crate::{ChordAt, Code, Fault};
 
 /// What the files of a request are called.
 const NAME: &str = "chorale";
@@ -91,7 +91,8 @@ fn written(model: &Model, ask: &Ask, wanted: &Wanted, report: &mut dyn Report) -
         frame.tokens += (take.steps.len() * VOICES) as u64;
         let (nats, cost) = (Some(take.nats), Some(take.cost));
         let score = ask.score(take);
-        tell_bars(&notes_of(&score), variation, ask.bars, meter.beats_per_bar(), report);
+        // The voices of a chorale end together, so none is settled much before the last.
+        tell_bars(&score, variation, ask.bars, meter.beats_per_bar(), report);
         let chords = recognize(&score, Unit::Beat).into_iter().map(|change| ChordAt {
             start: change.at.beats(score.ppq).0,
             chord: symbol(change.chord.as_ref()),
@@ -101,15 +102,6 @@ fn written(model: &Model, ask: &Ask, wanted: &Wanted, report: &mut dyn Report) -
     }
     model.count(frame.tokens);
     deliver(pieces, &frame, wanted, PLAYED, report)
-}
-
-/// Tells all bars. The voices of a chorale end together, so none is settled much before the last.
-fn tell_bars(notes: &[Note], variation: usize, bars: u32, length: f64, report: &mut dyn Report) {
-    for bar in 0..bars {
-        let from = f64::from(bar) * length;
-        let inside = |note: &&Note| note.start >= from && note.start < from + length;
-        report.notes(None, variation, bar, from, notes.iter().filter(inside).cloned().collect());
-    }
 }
 
 /// What an error of the model means to whoever asked.

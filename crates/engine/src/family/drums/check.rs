@@ -25,7 +25,7 @@ const MOST_BARS: u32 = 2048;
 
 pub(crate) fn generate(request: &mut Generate, chosen: &Chosen, kind: &DrumsKind, check: &mut Check) {
     let usual = if kind.find(USUAL_STYLE).is_some() { USUAL_STYLE } else { "any" };
-    let manner = manner(&mut request.style, usual, chosen, kind, check);
+    let manner = manner(&mut request.style, usual, &chosen.name, kind, &mut check.problems);
     modelled(&mut request.modelled(), chosen);
     played(&mut request.played(), manner.as_ref(), check);
     drawn(&mut request.sampled(), MOST_VARIATIONS, Sampling::default(), check);
@@ -68,7 +68,7 @@ pub(crate) fn continue_(
     kind: &DrumsKind,
     check: &mut Check,
 ) {
-    let manner = manner(&mut request.style, "any", chosen, kind, check);
+    let manner = manner(&mut request.style, "any", &chosen.name, kind, &mut check.problems);
     modelled(&mut request.modelled(), chosen);
     played(&mut request.played(), manner.as_ref(), check);
     drawn(&mut request.sampled(), MOST_VARIATIONS, Sampling::default(), check);
@@ -91,7 +91,7 @@ pub(crate) fn infill(
     kind: &DrumsKind,
     check: &mut Check,
 ) {
-    let manner = manner(&mut request.style, "any", chosen, kind, check);
+    let manner = manner(&mut request.style, "any", &chosen.name, kind, &mut check.problems);
     modelled(&mut request.modelled(), chosen);
     played(&mut request.played(), manner.as_ref(), check);
     drawn(&mut request.sampled(), MOST_VARIATIONS, Sampling::default(), check);
@@ -134,7 +134,7 @@ pub(crate) fn humanize(
     kind: &DrumsKind,
     check: &mut Check,
 ) {
-    let manner = manner(&mut request.style, "any", chosen, kind, check);
+    let manner = manner(&mut request.style, "any", &chosen.name, kind, &mut check.problems);
     modelled(&mut request.modelled(), chosen);
     let amount = *request.amount.get_or_insert(1.0);
     check.problems.real("amount", "[0, 1]", |amount| (0.0..=1.0).contains(&amount), Some(amount));
@@ -192,12 +192,13 @@ fn obeys(fields: &Composed, name: &str, problems: &mut Problems) {
 }
 
 /// Looks a style up and writes its proper name back.
-fn manner(
+/// Looks a style up and writes its proper name back. `name`: the drummer's.
+pub(crate) fn manner(
     style: &mut Option<String>,
     usual: &str,
-    chosen: &Chosen,
+    name: &str,
     kind: &DrumsKind,
-    check: &mut Check,
+    problems: &mut Problems,
 ) -> Option<Manner> {
     let asked = style.get_or_insert_with(|| usual.to_owned());
     if let Some(manner) = kind.find(asked) {
@@ -206,9 +207,9 @@ fn manner(
     }
     let near = kind.nearest(asked);
     let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) };
-    let detail = format!("must be a style of {}, got {}{hint}", chosen.name, text(asked));
+    let detail = format!("must be a style of {name}, got {}{hint}", text(asked));
     let allowed = if near.is_empty() { kind.names() } else { near };
-    check.problems.say(Code::UnknownStyle, "style", detail, Some(allowed.join(", ")));
+    problems.say(Code::UnknownStyle, "style", detail, Some(allowed.join(", ")));
     None
 }
 
@@ -275,6 +276,7 @@ fn delivered(fields: &mut Delivered, manner: Option<&Manner>, has_tokens: bool, 
         sound,
         has_tokens,
         has_research: false,
+        has_stems: false,
     };
     fields::delivered(fields, &offer, &mut check.problems);
 }

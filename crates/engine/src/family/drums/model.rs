@@ -1,7 +1,6 @@
 //! A drummer in memory.
 
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
 
 use partita_models::drums::Drummer;
 use partita_models::stage::{Counts, Shared, share};
@@ -9,13 +8,12 @@ use partita_nn::Precision;
 
 use crate::Fault;
 use crate::family::model::{Description, broken, compute};
+use crate::family::stage::Stage;
 
 /// A drummer's weights and the decoder its requests share.
 pub struct Model {
     drummer: Arc<Drummer>,
-    /// `None` only while it is dropped: the thread ends with the last handle.
-    player: Option<Shared>,
-    thread: Option<JoinHandle<()>>,
+    stage: Stage<Shared>,
     description: Description,
 }
 
@@ -36,10 +34,8 @@ impl Model {
         };
         let drummer = Arc::new(loaded.map_err(|error| broken(name, error))?);
         let (player, steps) = share(drummer.network(), compute()?);
-        let thread = Builder::new().name(format!("partita-{name}")).spawn(move || steps.run());
-        let thread =
-            thread.map_err(|error| Fault::internal(format!("no thread for {name}: {}", error.kind())))?;
-        Ok(Model { drummer, player: Some(player), thread: Some(thread), description })
+        let stage = Stage::start(name, player, move || steps.run())?;
+        Ok(Model { drummer, stage, description })
     }
 
     pub(crate) fn memory_bytes(&self) -> u64 {
@@ -50,25 +46,15 @@ impl Model {
         &self.description
     }
 
-    pub(crate) fn drummer(&self) -> &Drummer {
+    pub(crate) fn drummer(&self) -> &Arc<Drummer> {
         &self.drummer
     }
 
     pub(crate) fn player(&self) -> &Shared {
-        self.player.as_ref().expect("it is there until the model is dropped")
+        self.stage.player()
     }
 
     pub(crate) fn counts(&self) -> Counts {
         self.player().counts()
-    }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        self.player = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic in the loop was told to everybody who waited for it.
-            drop(thread.join());
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use partita_models::drums::{self as model, Common, Error, Lanes, Sampling, Style, Take, lanes_of};
+use partita_models::drums::{self as model, Common, Drummer, Error, Lanes, Sampling, Style, Take, lanes_of};
 use partita_score::drums::parse_lanes;
 use partita_score::edit::{self, Touch};
 use partita_score::swing::{self, SwingUnit};
@@ -347,14 +347,22 @@ fn tick(score: &Score, step: u32) -> Tick {
 }
 
 fn style(model: &Model, name: Option<&str>) -> Result<Style, Fault> {
+    style_of(&model.description().kind, model.drummer(), name)
+}
+
+/// The style of a request that was checked; `kind` is the drummer's.
+///
+/// # Errors
+/// `UnknownStyle` where the model under the name is another by now.
+pub(crate) fn style_of(kind: &Kind, drummer: &Drummer, name: Option<&str>) -> Result<Style, Fault> {
     let name = name.unwrap_or("any");
-    if let Kind::Drums(kind) = &model.description().kind
+    if let Kind::Drums(kind) = kind
         && let Some(style) = kind.style(name)
     {
         return Ok(style.clone());
     }
     if name == "any" {
-        return Ok(model.drummer().any_style());
+        return Ok(drummer.any_style());
     }
     Err(Fault::new(Code::UnknownStyle, format!("this model has no style {name:?} any more")))
 }
@@ -399,7 +407,7 @@ fn open_lanes(common: &Common) -> Result<Lanes, Fault> {
 }
 
 /// What an error of the model means to whoever asked.
-fn fault(error: Error) -> Fault {
+pub(crate) fn fault(error: Error) -> Fault {
     let field = match &error {
         Error::Range { field, .. } => match *field {
             "top-p" => "top_p",

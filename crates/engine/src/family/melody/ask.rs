@@ -9,7 +9,8 @@ use partita_score::{Meter, Score};
 use partita_tokens::song::{ChordClass, Hidden, PITCHES};
 
 use super::line::Tune;
-use super::obey::{self, Obeyed, Place, Words};
+use super::obey::{self, Obeyed, Words};
+use crate::family::harmonic::Place;
 use crate::request::groups::{Composed, Sampled};
 use crate::request::input::{self, Music};
 use crate::request::problems::Problems;
@@ -250,7 +251,7 @@ fn under(own: Chords, asked: Chords, cells: Range<u32>, end: u32) -> Chords {
     chords
 }
 
-fn sampling(fields: &Sampled, penalty: Option<f64>) -> partita_nn::Sampling {
+pub(crate) fn sampling(fields: &Sampled, penalty: Option<f64>) -> partita_nn::Sampling {
     let usual = partita_nn::Sampling::default();
     partita_nn::Sampling {
         temperature: fields.temperature.map_or(usual.temperature, |value| value as f32),

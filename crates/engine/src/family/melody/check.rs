@@ -167,7 +167,7 @@ fn played(fields: &mut Played, name: &str, check: &mut Check) {
     problems.real("density", "[0, 1]", |density| (0.0..=1.0).contains(&density), *fields.density);
 }
 
-fn sampled(fields: &mut Sampled, check: &mut Check) {
+pub(crate) fn sampled(fields: &mut Sampled, check: &mut Check) {
     let profile = check.config.profiles.get(USUAL_PROFILE);
     let plain = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0 };
     let usual = profile.map_or(plain, |profile| Sampling {
@@ -185,6 +185,7 @@ fn delivered(fields: &mut Delivered, check: &mut Check) {
         sound: "acoustic",
         has_tokens: true,
         has_research: true,
+        has_stems: false,
     };
     fields::delivered(fields, &offer, &mut check.problems);
 }

@@ -1,7 +1,6 @@
 //! A writer in memory.
 
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
 
 use partita_models::melody::Writer;
 use partita_models::stage::{Counts, Shared, share};
@@ -9,15 +8,14 @@ use partita_nn::Precision;
 
 use crate::Fault;
 use crate::family::model::{Description, broken, compute};
+use crate::family::stage::Stage;
 
 /// A writer's weights and the decoder its requests share.
 pub struct Model {
     writer: Arc<Writer>,
     /// Writers that decide with it.
     others: usize,
-    /// `None` only while it is dropped: the thread ends with the last handle.
-    player: Option<Shared>,
-    thread: Option<JoinHandle<()>>,
+    stage: Stage<Shared>,
     description: Description,
 }
 
@@ -53,10 +51,8 @@ impl Model {
     fn start(name: &str, writer: Writer, others: usize, description: Description) -> Result<Model, Fault> {
         let writer = Arc::new(writer);
         let (player, steps) = share(writer.network(), compute()?);
-        let thread = Builder::new().name(format!("partita-{name}")).spawn(move || steps.run());
-        let thread =
-            thread.map_err(|error| Fault::internal(format!("no thread for {name}: {}", error.kind())))?;
-        Ok(Model { writer, others, player: Some(player), thread: Some(thread), description })
+        let stage = Stage::start(name, player, move || steps.run())?;
+        Ok(Model { writer, others, stage, description })
     }
 
     pub(crate) fn memory_bytes(&self) -> u64 {
@@ -67,7 +63,7 @@ impl Model {
         &self.description
     }
 
-    pub(crate) fn writer(&self) -> &Writer {
+    pub(crate) fn writer(&self) -> &Arc<Writer> {
         &self.writer
     }
 
@@ -76,20 +72,10 @@ impl Model {
     }
 
     pub(crate) fn player(&self) -> &Shared {
-        self.player.as_ref().expect("it is there until the model is dropped")
+        self.stage.player()
     }
 
     pub(crate) fn counts(&self) -> Counts {
         self.player().counts()
-    }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        self.player = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic in the loop was told to everybody who waited for it.
-            drop(thread.join());
-        }
     }
 }

@@ -1,35 +1,19 @@
 //! From the fields of a request to what a melody must obey, and from what is wrong with that to fields.
 
 use partita_models::melody::{Error, Harmony, Heard};
-use partita_nn::Rng;
 use partita_score::demands::{Contradiction, Demand, Demands, RhythmGrid, StrongBeats};
-use partita_score::harmony::{Chord, Key, Progression, Scale, progressions};
-use partita_score::{Beat, Meter, Tick};
+use partita_score::harmony::{Key, Scale};
 
 use super::line::usual_range;
 use crate::Code;
+use crate::family::harmonic::{Harmonic, Place};
 use crate::request::fields::one_of;
 use crate::request::groups::Composed;
 use crate::request::problems::{Problems, text};
-use crate::request::words::{self, LONGEST_NAME, MOST_NOTES, notes, parsed, pitches, short, syntax};
+use crate::request::words::{self, MOST_NOTES, notes, parsed, pitches};
 
-/// A stream of the seed that no variation draws from, for what is drawn before the model writes.
-const BEFORE: u64 = u64::MAX;
 /// Pitches when none are asked for.
 const USUAL_RANGE: [u8; 2] = [57, 81];
-/// Longest text of chords, characters.
-const LONGEST_CHORDS: usize = 2000;
-
-/// The piece that demands are made of.
-pub(crate) struct Place {
-    pub meter: Meter,
-    /// All bars, and those of them that chords of the request do not count.
-    pub bars: u32,
-    pub given: u32,
-    pub tempo: f64,
-    pub seed: u64,
-}
-
 /// What was read.
 pub(crate) struct Obeyed {
     pub key: Option<Key>,
@@ -80,7 +64,8 @@ pub(crate) fn read(
     problems.real("repetition_penalty", "[1, 2]", penalty, *fields.repetition_penalty);
     let forbidden = notes("forbid", fields.forbid.as_deref(), MOST_NOTES, problems);
     let required = notes("require", fields.require.as_deref(), Demands::MOST_REQUIRED, problems);
-    let harmony = harmony(fields, problems);
+    let harmonic = Harmonic::of(fields);
+    let harmony = harmonic.source(problems);
     if problems.count() > found {
         return None;
     }
@@ -98,7 +83,7 @@ pub(crate) fn read(
         ..Demands::new(place.meter, place.bars, place.tempo)
     };
     if harmony == Harmony::Given {
-        demands.chords = chords(fields, key.unwrap_or_default(), place, problems)?;
+        demands.chords = harmonic.read(key.unwrap_or_default(), place, problems)?;
     }
     Some(Obeyed { key, demands, harmony })
 }
@@ -109,55 +94,6 @@ pub(crate) fn key(given: Option<&str>, heard: Option<&Heard>, problems: &mut Pro
         None => Some(heard.and_then(|heard| heard.key).unwrap_or_default()),
         Some(given) => words::key(given, problems),
     }
-}
-
-/// Where the chords come from; what excludes each other is told.
-fn harmony(fields: &Composed, problems: &mut Problems) -> Harmony {
-    let ways = [
-        ("no_chords", *fields.no_chords == Some(true)),
-        ("chords", fields.chords.is_some()),
-        ("progression", fields.progression.is_some()),
-        ("mood", fields.mood.is_some()),
-    ];
-    let mut asked = ways.into_iter().filter(|(_, is_asked)| *is_asked).map(|(field, _)| field);
-    let Some(first) = asked.next() else { return Harmony::Written };
-    for other in asked {
-        problems.useless(other, true, format_args!("{first} says where the chords come from"));
-    }
-    if first == "no_chords" { Harmony::None } else { Harmony::Given }
-}
-
-/// The chords of the new bars, by cell of the whole piece.
-fn chords(
-    fields: &Composed,
-    key: Key,
-    place: &Place,
-    problems: &mut Problems,
-) -> Option<Vec<(u32, Option<Chord>)>> {
-    let bars = place.bars - place.given;
-    let given = [("chords", fields.chords.as_deref()), ("progression", fields.progression.as_deref())];
-    let written = given.into_iter().find_map(|(field, given)| Some((field, given?)));
-    let progression = if let Some((field, given)) = written {
-        if !short(field, given, LONGEST_CHORDS, problems) {
-            return None;
-        }
-        let read = Progression::parse_any(given, key, place.meter);
-        read.map_err(|error| syntax(field, &error, problems)).ok()?
-    } else {
-        let mood = fields.mood.as_deref().unwrap_or_default();
-        if !short("mood", mood, LONGEST_NAME, problems) {
-            return None;
-        }
-        let mut rng = Rng::new(place.seed, BEFORE);
-        let drawn = mood
-            .parse::<progressions::Source>()
-            .and_then(|source| progressions::generate(key, source, bars, place.meter, &mut || rng.f64()));
-        drawn.map_err(|error| problems.say(Code::InvalidRequest, "mood", error, None)).ok()?
-    };
-    let whole = progression.fitted(Beat(place.meter.beats_per_bar() * f64::from(bars)));
-    let start = Demands::new(place.meter, place.given, place.tempo).cells();
-    let changes = whole.changes(Demands::PPQ).into_iter();
-    Some(changes.map(|change| (Tick(change.at.0).0 + start, change.chord)).collect())
 }
 
 fn named<T>(

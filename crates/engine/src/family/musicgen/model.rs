@@ -1,7 +1,6 @@
 //! A MusicGen in memory.
 
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
 
 use partita_models::musicgen::{CacheUse, MusicGen, Precisions, Shared, share};
 use partita_models::stage::{Compute, Counts};
@@ -10,12 +9,11 @@ use partita_nn::Precision;
 use super::kind::{MEMORY, MusicKind, without};
 use crate::Fault;
 use crate::family::model::{Description, Stored, broken, compute};
+use crate::family::stage::Stage;
 
 /// The parts of a checkpoint, and the stage its requests share.
 pub struct Model {
-    /// `None` only while it is dropped: the thread ends with the last handle.
-    player: Option<Shared>,
-    thread: Option<JoinHandle<()>>,
+    stage: Stage<Shared>,
     description: Description,
     memory: u64,
     codebooks: u64,
@@ -48,11 +46,8 @@ impl Model {
         let codebooks = model.config().decoder.num_codebooks as u64;
         let Compute { pool, path } = compute()?;
         let (player, steps) = share(Arc::new(model), pool, path, kind.clips(precision));
-        let thread = Builder::new().name(format!("partita-{name}")).spawn(move || steps.run());
-        let thread =
-            thread.map_err(|error| Fault::internal(format!("no thread for {name}: {}", error.kind())))?;
-        let (player, thread, memory) = (Some(player), Some(thread), kind.memory(precision));
-        Ok(Model { player, thread, description, memory, codebooks })
+        let stage = Stage::start(name, player, move || steps.run())?;
+        Ok(Model { stage, description, memory: kind.memory(precision), codebooks })
     }
 
     pub(crate) fn memory_bytes(&self) -> u64 {
@@ -64,7 +59,7 @@ impl Model {
     }
 
     pub(crate) fn player(&self) -> &Shared {
-        self.player.as_ref().expect("it is there until the model is dropped")
+        self.stage.player()
     }
 
     /// A code is a token.
@@ -80,15 +75,5 @@ impl Model {
 
     pub(crate) fn codebooks(&self) -> u64 {
         self.codebooks
-    }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        self.player = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic in the loop was told to everybody who waited for it.
-            drop(thread.join());
-        }
     }
 }
