@@ -255,11 +255,10 @@ async fn a_song_comes_with_its_stems() {
     let task = server.complete("/api/v1/song", body).await;
     assert_eq!((&task["model"], &task["kind"]), (&json!("melody@1"), &json!("song")));
     let files = task["result"]["files"].as_array().expect("files");
-    let ends =
-        |ending: &str| files.iter().filter(|file| file["name"].as_str().expect("a name").ends_with(ending));
-    assert_eq!(files.len(), 4);
+    let names: Vec<&str> = files.iter().map(|file| file["name"].as_str().expect("a name")).collect();
+    assert_eq!(names.len(), 4);
     for ending in [".mid", "-melody.wav", "-chords.wav", "-drums.wav"] {
-        assert_eq!(ends(ending).count(), 1, "{ending}: {files:?}");
+        assert_eq!(names.iter().filter(|name| name.ends_with(ending)).count(), 1, "{ending}: {names:?}");
     }
     let made = &task["result"]["takes"][0]["made"];
     assert_eq!((&made["drums"], &made["chords"]), (&json!("model"), &json!("rule stabs")));
