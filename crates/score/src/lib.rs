@@ -27,6 +27,6 @@ pub use error::{Error, Result};
 pub use groove::GrooveTemplate;
 pub use pattern::{DrumPattern, Hit};
 pub use quantize::{Grid, QuantizedDrums, quantize_drums, snap};
-pub use score::{ChordChange, Control, ControlKind, KeyChange, Note, Score, Track};
+pub use score::{ChordChange, Control, ControlKind, KeyChange, Note, Score, Text, TextKind, Track};
 pub use sequence::NoteSequence;
 pub use time::{Beat, Meter, MeterMap, Ppq, Second, TempoMap, Tick};

@@ -16,6 +16,8 @@ pub struct Score {
     /// Sorted by tick; each holds until the next.
     pub chords: Vec<ChordChange>,
     pub tracks: Vec<Track>,
+    /// Sorted by tick.
+    pub texts: Vec<Text>,
     /// Where silent last bars end; tick 0 if there are none. See [`Score::length`].
     pub silence: Tick,
 }
@@ -83,6 +85,31 @@ pub struct KeyChange {
     /// `-7..=7`; negative counts flats.
     pub sharps: i8,
     pub minor: bool,
+}
+
+/// Words that a piece holds and that no model reads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Text {
+    pub at: Tick,
+    pub kind: TextKind,
+    pub text: String,
+    /// Name of the track it goes with; empty for the piece as a whole.
+    pub track: String,
+}
+
+/// What words are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TextKind {
+    /// Anything.
+    Text,
+    Copyright,
+    /// Of a track.
+    Instrument,
+    /// A syllable that is sung, with a hyphen at its end if its word goes on.
+    Lyric,
+    /// The name of a place in the piece, as in `Verse 2`.
+    Marker,
+    CuePoint,
 }
 
 /// From here on the harmony is this chord, or none where it is `None` (`N.C.`).

@@ -13,6 +13,7 @@
 pub(crate) mod chunks;
 pub(crate) mod events;
 mod read;
+mod texts;
 mod track;
 mod write;
 

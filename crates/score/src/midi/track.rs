@@ -6,9 +6,10 @@
 use super::{
     chunks::Chunk,
     events::{Done, Fault, Meta, NEVER, Sink, walk},
+    texts,
 };
 use crate::{
-    ChordChange, Control, ControlKind, KeyChange, Meter, Note, Tick, Track,
+    ChordChange, Control, ControlKind, KeyChange, Meter, Note, Text, Tick, Track,
     harmony::{CHORDS_TRACK, parse_symbol},
 };
 
@@ -19,6 +20,7 @@ pub(super) struct Shared {
     pub meters: Vec<(Tick, Meter)>,
     pub keys: Vec<KeyChange>,
     pub chords: Vec<ChordChange>,
+    pub texts: Vec<Text>,
 }
 
 const NONE: u32 = u32::MAX;
@@ -31,6 +33,8 @@ const MOST_ROOM: usize = 1 << 14;
 
 /// Longest track name that is kept, bytes: every (channel, program) of a chunk gets its own copy.
 const MOST_NAME: usize = 256;
+/// Words of a file that are kept: each has a copy of its track's name.
+const MOST_TEXTS: usize = 1 << 16;
 /// Longer texts are no chord symbol, bytes.
 const MOST_SYMBOL: usize = 160;
 
@@ -94,16 +98,29 @@ impl Sink for Reading<'_> {
             }
             0x01 if self.reader.name.eq_ignore_ascii_case(CHORDS_TRACK.as_bytes()) => {
                 let symbol = std::str::from_utf8(data).ok().filter(|text| text.len() <= MOST_SYMBOL);
-                if let Some(Ok(chord)) = symbol.map(parse_symbol) {
-                    self.shared.chords.push(ChordChange { at, chord });
+                match symbol.map(parse_symbol) {
+                    Some(Ok(chord)) => self.shared.chords.push(ChordChange { at, chord }),
+                    _ => self.text(kind, data, at),
                 }
             }
             _ => match Meta::read(kind, data) {
                 Some(Meta::Tempo(tempo)) => self.shared.tempos.push((at, tempo)),
                 Some(Meta::Meter(meter)) => self.shared.meters.push((at, meter)),
                 Some(Meta::Key { sharps, minor }) => self.shared.keys.push(KeyChange { at, sharps, minor }),
-                None => {}
+                None => self.text(kind, data, at),
             },
+        }
+    }
+}
+
+impl Reading<'_> {
+    /// Keeps words, the first [`MOST_TEXTS`]; other meta events and empty words are dropped.
+    #[cold]
+    fn text(&mut self, kind: u8, data: &[u8], at: Tick) {
+        let room = self.shared.texts.len() < MOST_TEXTS;
+        if let Some(kind) = texts::kind(kind).filter(|_| room && !data.is_empty()) {
+            let text = Text { at, kind, text: text(data), track: String::new() };
+            self.shared.texts.push(text);
         }
     }
 }
@@ -141,8 +158,8 @@ impl TrackReader {
         walk(bytes, chunk, start, &mut Reading { reader: self, shared, room })
     }
 
-    /// Hands over the tracks of the chunk, by channel and program.
-    pub fn finish(&mut self, into: &mut Vec<Track>) {
+    /// Hands over the tracks of the chunk, by channel and program. `words`: those of the chunk, which go with them.
+    pub fn finish(&mut self, into: &mut Vec<Track>, words: &mut [Text]) {
         for (index, channel) in self.channels.iter_mut().enumerate() {
             if !channel.used || channel.track != NONE {
                 continue;
@@ -165,7 +182,10 @@ impl TrackReader {
             }
         }
         self.tracks.sort_by_key(|track| (track.channel, track.program));
-        let name = text(&self.name);
+        let name = short(text(&self.name));
+        if !self.tracks.is_empty() {
+            texts::give(words, &name);
+        }
         for track in &mut self.tracks {
             track.name.clone_from(&name);
             if self.open_count > 0 {
@@ -297,13 +317,16 @@ fn beginning(name: &[u8]) -> &[u8] {
     }
 }
 
-/// UTF-8, or else Latin-1 as older programs wrote; at most [`MOST_NAME`] bytes, so that it reads back the same.
+/// UTF-8, or else Latin-1 as older programs wrote.
 fn text(bytes: &[u8]) -> String {
-    let mut text: String = match std::str::from_utf8(bytes) {
+    match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
         Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
-    };
-    // Latin-1 takes up to two bytes a character here.
+    }
+}
+
+/// At most [`MOST_NAME`] bytes, so that it reads back the same: Latin-1 takes up to two bytes a character here.
+fn short(mut text: String) -> String {
     while text.len() > MOST_NAME {
         text.pop();
     }

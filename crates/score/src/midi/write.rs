@@ -3,8 +3,9 @@
 //! Rule to keep: at one tick, ends come before controls and controls before onsets, so that repeated notes stay apart
 //! and a program change is heard by the notes it is for.
 
+use super::texts::{self, Places};
 use crate::{
-    ControlKind, Score, Tick, Track,
+    ControlKind, Score, Text, Tick, Track,
     harmony::{CHORDS_TRACK, symbol},
 };
 
@@ -19,10 +20,24 @@ pub fn write(score: &Score) -> Vec<u8> {
     let own = place.is_none() && !score.chords.is_empty();
     let mut bytes = header(1, score.tracks.len() + 1 + usize::from(own), score);
     let length = score.length();
-    chunk(&mut bytes, conductor(score), length);
+    // Words go to the first track of their name.
+    let places = Places::of(&score.tracks);
+    let mut words: Vec<(Option<usize>, &Text)> =
+        score.texts.iter().map(|text| (places.get(text), text)).collect();
+    words.sort_by_key(|(place, _)| *place);
+    let mut words = words.as_slice();
+    let mut texts_of = |place: Option<usize>| {
+        let (own, later) = words.split_at(words.partition_point(|(at, _)| *at <= place));
+        words = later;
+        own.iter().map(|(_, text)| *text)
+    };
+    let mut events = conductor(score);
+    events.texts(texts_of(None));
+    chunk(&mut bytes, events, length);
     for (index, track) in score.tracks.iter().enumerate() {
         let mut events = Events::default();
         events.meta(Tick(0), 0x03, track.name.as_bytes());
+        events.texts(texts_of(Some(index)));
         if place == Some(index) {
             events.chords(score);
         }
@@ -43,6 +58,7 @@ pub fn write(score: &Score) -> Vec<u8> {
 pub fn write_format0(score: &Score) -> Vec<u8> {
     let mut bytes = header(0, 1, score);
     let mut events = conductor(score);
+    events.texts(score.texts.iter());
     for track in &score.tracks {
         events.track(track);
     }
@@ -78,6 +94,12 @@ impl Events {
         variable(&mut event, data.len() as u32);
         event.extend_from_slice(data);
         self.push(at, Rank::Meta, &event);
+    }
+
+    fn texts<'a>(&mut self, texts: impl Iterator<Item = &'a Text>) {
+        for text in texts {
+            self.meta(text.at, texts::number(text.kind), text.text.as_bytes());
+        }
     }
 
     fn chords(&mut self, score: &Score) {

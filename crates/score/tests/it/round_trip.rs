@@ -2,7 +2,8 @@
 
 use crate::test_files;
 use partita_score::{
-    ChordChange, Control, ControlKind, KeyChange, Meter, MeterMap, Note, Ppq, Score, TempoMap, Tick, Track,
+    ChordChange, Control, ControlKind, KeyChange, Meter, MeterMap, Note, Ppq, Score, TempoMap, Text,
+    TextKind, Tick, Track,
     harmony::{Chord, ChordKind, Degree, DegreeOp, NoteName, symbol},
     midi,
 };
@@ -79,20 +80,37 @@ fn chords() -> impl Strategy<Value = Vec<ChordChange>> {
     })
 }
 
+/// Words of the piece, and of tracks by their index.
+fn texts() -> impl Strategy<Value = Vec<(Text, usize)>> {
+    use TextKind as K;
+    let kinds = select(vec![K::Text, K::Copyright, K::Instrument, K::Lyric, K::Marker, K::CuePoint]);
+    // No chord symbol begins with a dash.
+    let text = (0..100_000u32, kinds, "-\\PC{0,300}", 0..6usize);
+    vec(text, 0..6).prop_map(|texts| {
+        let text = |(at, kind, text, track)| (Text { at: Tick(at), kind, text, track: String::new() }, track);
+        texts.into_iter().map(text).collect()
+    })
+}
+
 fn score() -> impl Strategy<Value = Score> {
     let ppq = (1..=32767u16).prop_map(|ppq| Ppq::new(ppq).expect("in range"));
     let tempos = vec((0..100_000u32, 1..=0xff_ffffu32), 0..5).prop_map(|changes| {
         TempoMap::new(changes.into_iter().map(|(at, tempo)| (Tick(at), tempo)).collect())
     });
-    (ppq, tempos, meters(), keys(), chords(), vec(track(), 0..5)).prop_map(
-        |(ppq, tempos, meters, keys, chords, tracks)| Score {
-            ppq,
-            tempos,
-            meters,
-            keys,
-            chords,
-            tracks,
-            ..Score::default()
+    (ppq, tempos, meters(), keys(), chords(), vec(track(), 0..5), texts()).prop_map(
+        |(ppq, tempos, meters, keys, chords, tracks, texts)| {
+            // As the reader gives them: by time, then the piece's before those of the first track of a name.
+            let place = |name: &str| tracks.iter().position(|track| !name.is_empty() && track.name == name);
+            let own = |(mut text, track): (Text, usize)| {
+                let is_own = matches!(text.kind, TextKind::Text | TextKind::Instrument | TextKind::Lyric);
+                if let Some(track) = tracks.get(track).filter(|_| is_own) {
+                    text.track.clone_from(&track.name);
+                }
+                text
+            };
+            let mut texts: Vec<Text> = texts.into_iter().map(own).collect();
+            texts.sort_by_key(|text| (text.at, place(&text.track)));
+            Score { ppq, tempos, meters, keys, chords, tracks, texts, ..Score::default() }
         },
     )
 }
@@ -108,6 +126,8 @@ proptest! {
         only.name.clear();
         score.tracks = vec![only];
         score.chords.clear();
+        score.texts.iter_mut().for_each(|text| text.track.clear());
+        score.texts.sort_by_key(|text| text.at);
         prop_assert_eq!(midi::read(&midi::write_format0(&score)), Ok(score));
     }
 }
@@ -124,10 +144,15 @@ fn only_symbols_in_a_track_named_chords_are_chords() {
         bytes.extend((events.len() as u32).to_be_bytes());
         bytes.extend(events);
         let score = midi::read(&bytes).expect("valid");
-        score.chords.iter().map(|change| symbol(change.chord.as_ref())).collect::<Vec<_>>().join(" ")
+        let chords: Vec<String> = score.chords.iter().map(|change| symbol(change.chord.as_ref())).collect();
+        (chords.join(" "), score.texts.iter().map(|text| text.text.clone()).collect::<Vec<_>>())
     };
-    assert_eq!(read("Chords"), "Cm7 N.C. Bb/D");
-    assert_eq!(read("Piano"), "");
+    assert_eq!(
+        read("Chords"),
+        ("Cm7 N.C. Bb/D".into(), vec!["Verse".into(), "C\u{0}".into(), "\u{ff}\u{fe}".into()])
+    );
+    assert_eq!(read("Piano").0, "");
+    assert_eq!(read("Piano").1.len(), 6);
 }
 
 #[test]
