@@ -6,7 +6,8 @@
 use super::repeats;
 use crate::harmony::Chord;
 use crate::{
-    ChordChange, Error, KeyChange, Meter, MeterMap, Note, Ppq, Result, Score, TempoMap, Tick, Track,
+    ChordChange, Error, KeyChange, Meter, MeterMap, Note, Ppq, Result, Score, TempoMap, Text, TextKind, Tick,
+    Track,
 };
 use std::collections::BTreeMap;
 
@@ -45,6 +46,8 @@ pub(super) struct Measure {
     pub keys: Vec<(f64, (i8, bool))>,
     pub meter: Option<Meter>,
     pub chords: Vec<(f64, Option<Chord>)>,
+    /// Verses and syllables, a hyphen at the end of those whose word goes on.
+    pub lyrics: Vec<(f64, (u32, String))>,
     pub signs: repeats::Signs,
     /// How far its contents reach.
     pub length: f64,
@@ -53,7 +56,7 @@ pub(super) struct Measure {
 
 impl Measure {
     fn weight(&self) -> usize {
-        self.tones.len() + self.tempos.len() + self.keys.len() + self.chords.len()
+        self.tones.len() + self.tempos.len() + self.keys.len() + self.chords.len() + self.lyrics.len()
     }
 }
 
@@ -95,6 +98,7 @@ pub(super) fn score(parts: &[Part], ppq: Ppq) -> Result<Score> {
         let mut notes = Vec::new();
         for line in &part.lines {
             notes.extend(self::notes(line, &order, &starts)?);
+            lyrics(&mut score.texts, line, &order, &starts, &part.name)?;
         }
         notes.sort_by_key(|note| note.onset);
         let mut measures = part.lines.iter().flatten();
@@ -105,6 +109,7 @@ pub(super) fn score(parts: &[Part], ppq: Ppq) -> Result<Score> {
         let (name, program) = (part.name.clone(), part.program);
         score.tracks.push(Track { name, channel, program, notes, controls: Vec::new() });
     }
+    score.texts.sort_by_key(|text| text.at);
     let last = starts.last().zip(order.last()).map_or(0.0, |(start, bar)| start + bars[*bar].length);
     Ok(score.until(Tick(last.round() as u32)))
 }
@@ -244,6 +249,31 @@ fn fitting(quarters: f64) -> Option<Meter> {
         let fits = (numerator - whole).abs() < 1e-6 && (1.0..=255.0).contains(&whole);
         fits.then_some(Meter { numerator: whole as u8, denominator })
     })
+}
+
+/// The words of a part as they are sung: at the n-th time through a bar its n-th verse, or the first of a bar that has
+/// fewer.
+fn lyrics(
+    texts: &mut Vec<Text>,
+    measures: &[Measure],
+    order: &[usize],
+    starts: &[f64],
+    name: &str,
+) -> Result<()> {
+    let mut times = vec![0u32; measures.len()];
+    for (&index, &start) in order.iter().zip(starts) {
+        let Some(measure) = measures.get(index).filter(|measure| !measure.lyrics.is_empty()) else {
+            continue;
+        };
+        times[index] += 1;
+        let verses = || measure.lyrics.iter().map(|(_, (verse, _))| *verse);
+        let verse = verses().find(|verse| *verse == times[index]).or_else(|| verses().min());
+        for (inside, (_, text)) in measure.lyrics.iter().filter(|(_, (other, _))| Some(*other) == verse) {
+            let (at, text, track) = (tick(start + inside)?, text.clone(), name.to_owned());
+            texts.push(Text { at, kind: TextKind::Lyric, text, track });
+        }
+    }
+    Ok(())
 }
 
 /// The notes of a part as they are played, ties merged.

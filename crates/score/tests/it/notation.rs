@@ -3,7 +3,9 @@
 use crate::test_files;
 use partita_score::harmony::{Chord, ChordKind, Degree, DegreeOp, NoteName};
 use partita_score::notation::{self, Format, abc, layout, musicxml};
-use partita_score::{ChordChange, KeyChange, Meter, MeterMap, Note, Ppq, Score, TempoMap, Tick, Track, midi};
+use partita_score::{
+    ChordChange, KeyChange, Meter, MeterMap, Note, Ppq, Score, TempoMap, Text, TextKind, Tick, Track, midi,
+};
 use proptest::{collection::vec, prelude::*};
 use std::path::PathBuf;
 
@@ -499,4 +501,94 @@ fn damaged_files_are_read_or_refused_and_what_is_read_can_be_written() {
         let lenient = matches!(format, Format::MusicXml | Format::Abc);
         assert!(bad > 10 && (good > 10 || !lenient), "{format}: {good} good, {bad} bad");
     }
+}
+
+fn words(score: &Score) -> Vec<(u32, &str, &str)> {
+    score.texts.iter().map(|text| (text.at.0, text.text.as_str(), text.track.as_str())).collect()
+}
+
+fn lyric(at: u32, text: &str, track: &str) -> Text {
+    Text { at: Tick(at), kind: TextKind::Lyric, text: text.into(), track: track.into() }
+}
+
+#[test]
+fn words_are_sung_on_the_notes_they_were_sung_on() {
+    let note = |onset, end, pitch| Note { onset: Tick(onset), end: Tick(end), pitch, velocity: 80 };
+    // The third note is tied over the bar line, the fourth a chord.
+    let notes = vec![
+        note(0, 480, 60),
+        note(480, 960, 62),
+        note(1440, 2400, 64),
+        note(2400, 2880, 60),
+        note(2400, 2880, 64),
+    ];
+    let voice = Track { name: "Voice".into(), notes, ..Track::default() };
+    let piano = Track {
+        name: "Piano".into(),
+        channel: 1,
+        notes: vec![note(0, 1920, 48), note(1920, 3840, 48)],
+        ..Track::default()
+    };
+    let texts = vec![
+        lyric(0, "Hal-", "Voice"),
+        lyric(480, "lo,", "Voice"),
+        lyric(1440, "big & <small>", "Voice"),
+        lyric(2400, "world", "Voice"),
+    ];
+    let score = Score { tracks: vec![piano, voice], texts: texts.clone(), ..Score::default() };
+    let text = musicxml::write(&score).expect("written");
+    for part in
+        ["<syllabic>begin</syllabic>", "<syllabic>end</syllabic>", "<text>big &amp; &lt;small&gt;</text>"]
+    {
+        assert_eq!(text.matches(part).count(), 1, "{part}");
+    }
+    assert_eq!(text.matches("<lyric").count(), 4);
+    let again = musicxml::read(&text).expect("read");
+    assert_eq!(
+        again.texts.iter().map(|it| &it.text).collect::<Vec<_>>(),
+        texts.iter().map(|it| &it.text).collect::<Vec<_>>()
+    );
+    assert_eq!(again.texts[2].at.0 * 480, score.texts[2].at.0 * u32::from(again.ppq.get()));
+    assert!(again.texts.iter().all(|text| text.track == "Voice"));
+    // Words that go with no track, a little beside their notes, belong to who sings there.
+    let mut loose = score.clone();
+    loose.texts.iter_mut().for_each(|text| (text.track, text.at) = (String::new(), Tick(text.at.0 + 3)));
+    loose.texts[0].at = Tick(0);
+    loose.texts[1].at = Tick(480);
+    let again = musicxml::read(&musicxml::write(&loose).expect("written")).expect("read");
+    assert!(
+        again.texts.len() == 4 && again.texts.iter().all(|text| text.track == "Voice"),
+        "{:?}",
+        again.texts
+    );
+}
+
+#[test]
+fn each_time_through_a_repeat_has_its_verse() {
+    let note = |verses: &[(u8, &str, &str)]| {
+        let lyric = |(number, syllabic, text): &(u8, &str, &str)| {
+            format!("<lyric number=\"{number}\"><syllabic>{syllabic}</syllabic><text>{text}</text></lyric>")
+        };
+        let lyrics: String = verses.iter().map(lyric).collect();
+        format!("<note><pitch><step>C</step><octave>4</octave></pitch><duration>2</duration>{lyrics}</note>")
+    };
+    let text = format!(
+        "<score-partwise><part-list><score-part id=\"P1\"><part-name>V</part-name></score-part></part-list>\
+         <part id=\"P1\"><measure number=\"1\"><attributes><divisions>1</divisions></attributes>{}{}\
+         <barline><repeat direction=\"backward\"/></barline></measure><measure number=\"2\">{}{}</measure></part></score-partwise>",
+        note(&[(1, "begin", "O"), (2, "single", "A")]),
+        note(&[(1, "end", "ne"), (2, "single", "B")]),
+        note(&[(1, "single", "last")]),
+        note(&[]),
+    );
+    let score = musicxml::read(&text).expect("read");
+    let (ppq, name) = (u32::from(score.ppq.get()), "V");
+    let expected = [
+        (0, "O-", name),
+        (2 * ppq, "ne", name),
+        (4 * ppq, "A", name),
+        (6 * ppq, "B", name),
+        (8 * ppq, "last", name),
+    ];
+    assert_eq!(words(&score), expected);
 }

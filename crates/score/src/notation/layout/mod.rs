@@ -10,6 +10,7 @@
 mod bars;
 mod beams;
 mod drum_kit;
+mod lyrics;
 mod metre;
 mod quantize;
 mod spelling;
@@ -76,6 +77,26 @@ pub struct Part {
     pub drums: bool,
     /// One, or two for instruments that are played with two hands.
     pub staves: Vec<Staff>,
+    /// Under notes that begin there, in order.
+    pub lyrics: Vec<Mark<Syllable>>,
+}
+
+/// A syllable that is sung on a note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Syllable {
+    pub text: String,
+    /// Its word began before it.
+    pub from: bool,
+    /// Its word goes on after it.
+    pub on: bool,
+}
+
+impl Part {
+    /// What is sung on a note that begins at a place.
+    pub fn lyric(&self, bar: usize, at: u32) -> Option<&Syllable> {
+        let found = self.lyrics.binary_search_by_key(&(bar, at), |mark| (mark.bar, mark.at)).ok()?;
+        Some(&self.lyrics[found].what)
+    }
 }
 
 /// Five lines.
@@ -176,8 +197,10 @@ impl Sheet {
         let keys = keys(score, &bars);
         let chords = chords(score, &bars);
         let mut parts = Vec::new();
-        for (track, notes) in placed {
-            parts.push(staff::part(track, &notes, &bars, &cells, &keys, &chords, &mut budget)?);
+        let lyrics = lyrics::lyrics(score, &placed, &bars);
+        for ((track, notes), lyrics) in placed.into_iter().zip(lyrics) {
+            let part = staff::part(track, &notes, &bars, &cells, &keys, &chords, &mut budget)?;
+            parts.push(Part { lyrics, ..part });
         }
         if parts.is_empty() {
             let track = score.tracks.first().cloned().unwrap_or_default();

@@ -14,6 +14,8 @@ pub(super) struct Placed {
     pub end: u32,
     pub pitch: u8,
     pub velocity: u8,
+    /// Where the note began as it was played.
+    pub tick: Tick,
 }
 
 /// Which grids a place lies on.
@@ -150,7 +152,8 @@ fn placed_note(note: &Note, onset: u32, end: u32, cells: &Cells) -> Placed {
             [12, 8, 6, 4, 3].into_iter().find(|&step| (onset - start).is_multiple_of(step)).unwrap_or(3);
         (onset + step).min(start + length).max(onset + 1)
     };
-    Placed { onset, end, pitch: note.pitch.min(127), velocity: note.velocity.clamp(1, 127) }
+    let (pitch, velocity) = (note.pitch.min(127), note.velocity.clamp(1, 127));
+    Placed { onset, end, pitch, velocity, tick: note.onset }
 }
 
 /// Grids in the order of preference and what each costs, in squared units: the finer, the better it must fit.

@@ -103,6 +103,7 @@ fn steps<'a>(pitch: u8, key: Key, sounds: impl Iterator<Item = &'a Sound>) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Tick;
 
     fn check(key: &str, chord: &str, pitches: &[u8], expected: &str) {
         let key: Key = key.parse().expect("tests use keys");
@@ -111,7 +112,7 @@ mod tests {
         let sound = |(onset, &pitch): (u32, &u8)| Sound {
             onset,
             end: onset + 1,
-            notes: vec![Placed { onset, end: onset + 1, pitch, velocity: 80 }],
+            notes: vec![Placed { onset, end: onset + 1, pitch, velocity: 80, tick: Tick(onset) }],
         };
         let line: Vec<Sound> = (0..).zip(pitches).map(sound).collect();
         let mut speller = Speller::new(&line);

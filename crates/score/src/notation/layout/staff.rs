@@ -36,7 +36,8 @@ pub(super) fn part(
         vec![writer.staff(notes, clef)?]
     };
     let name = track.name.chars().filter(|letter| !letter.is_control()).collect();
-    Ok(Part { name, channel: track.channel & 15, program: track.program.min(127), drums, staves })
+    let (channel, program) = (track.channel & 15, track.program.min(127));
+    Ok(Part { name, channel, program, drums, staves, lyrics: Vec::new() })
 }
 
 fn two_hands(track: &Track) -> bool {

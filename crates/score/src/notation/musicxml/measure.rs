@@ -40,6 +40,8 @@ pub(super) fn read(node: Node<'_, '_>, state: &mut State<'_>) -> Result<Measure,
                 let chord = child(element, "chord").is_some();
                 let onset = if chord { last } else { at };
                 measure.tones.extend(tone(element, onset, length, state));
+                let verses = element.children().filter(|it| it.has_tag_name("lyric"));
+                measure.lyrics.extend(verses.filter_map(lyric).map(|sung| (onset, sung)));
                 if !chord {
                     (last, at) = (at, at + length);
                 }
@@ -75,6 +77,22 @@ fn duration(node: Node<'_, '_>, state: &State<'_>) -> Result<f64, String> {
         let most = LONGEST * state.divisions;
         format!("a duration must be in 0..={most}, {LONGEST} quarter notes, got {got:?}")
     })
+}
+
+/// The verse and what is sung; a hyphen at its end where its word goes on.
+fn lyric(node: Node<'_, '_>) -> Option<(u32, String)> {
+    let verse = node.attribute("number").and_then(|number| number.trim().parse().ok()).unwrap_or(1);
+    // Syllables sung on one note, with what joins them.
+    let words = node.children().filter(|it| it.has_tag_name("text")).filter_map(|it| it.text());
+    let mut sung = words.map(str::trim).collect::<Vec<_>>().join(" ");
+    if sung.is_empty() {
+        return None;
+    }
+    let last = node.children().filter(|it| it.has_tag_name("syllabic")).filter_map(|it| it.text()).last();
+    if matches!(last.map(str::trim), Some("begin" | "middle")) {
+        sung.push('-');
+    }
+    Some((verse, sung))
 }
 
 fn tone(node: Node<'_, '_>, onset: f64, length: f64, state: &State<'_>) -> Option<Tone> {

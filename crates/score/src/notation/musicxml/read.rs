@@ -1,7 +1,7 @@
 //! MusicXML to [`Score`]: a track for each part, its repeats played.
 //!
 //! Ties are merged, grace and cue notes left out, transposing instruments sound. Repeat signs and endings are played as
-//! they are heard; jumps by words (da capo, coda) are not followed. Layout, lyrics and articulations are left out.
+//! they are heard; jumps by words (da capo, coda) are not followed. Layout and articulations are left out.
 
 use super::super::assemble::{self, FALLBACK};
 use super::document::{child, finite, parse, text, whole};

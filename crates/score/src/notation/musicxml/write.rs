@@ -1,6 +1,6 @@
 //! [`Score`] to MusicXML 4.0, a part for each track, the score's bars in each.
 
-use super::super::layout::{Clef, Event, Head, Part, QUARTER, Sheet, Sign, Value, stroke};
+use super::super::layout::{Clef, Event, Head, Part, QUARTER, Sheet, Sign, Syllable, Value, stroke};
 use super::direction;
 use super::xml::Xml;
 use crate::{Result, Score};
@@ -16,7 +16,7 @@ const VOICES: usize = 4;
 /// Writes a score as an XML document.
 ///
 /// Times are those of [`Sheet`]; velocities are kept as `dynamics` of the notes, chords stand over the first part,
-/// drums are unpitched notes of General MIDI's sounds.
+/// lyrics under the notes they are sung on, drums are unpitched notes of General MIDI's sounds.
 ///
 /// # Errors
 /// [`Error::TooManyBars`](crate::Error), [`Error::Notation`](crate::Error) for music too long to write.
@@ -92,6 +92,8 @@ fn write_part(xml: &mut Xml, sheet: &Sheet, index: usize, part: &Part) {
         }
         xml.element("measure", &attributes, |xml| {
             write_attributes(xml, sheet, part, number);
+            // A syllable stands under one voice alone.
+            let mut sung = BTreeSet::new();
             let marks = (index == 0).then(|| direction::Marks::of(sheet, number));
             for (staff_index, staff) in part.staves.iter().enumerate() {
                 for (order, voice) in staff.bars[number].iter().enumerate() {
@@ -110,7 +112,9 @@ fn write_part(xml: &mut Xml, sheet: &Sheet, index: usize, part: &Part) {
                             marks.write(xml, event.at, event.length);
                         }
                         let whole = event.length == bar.length && !bar.cut;
-                        write_event(xml, event, whole, &place);
+                        let begins = event.heads.first().is_some_and(|head| !head.tied_from);
+                        let lyric = part.lyric(number, event.at).filter(|_| begins && sung.insert(event.at));
+                        write_event(xml, event, whole, &place, lyric);
                     }
                 }
             }
@@ -179,7 +183,7 @@ struct Place {
 }
 
 /// `whole`: it fills a whole bar.
-fn write_event(xml: &mut Xml, event: &Event, whole: bool, place: &Place) {
+fn write_event(xml: &mut Xml, event: &Event, whole: bool, place: &Place, lyric: Option<&Syllable>) {
     if event.is_rest() {
         xml.element("note", &[], |xml| {
             xml.empty("rest", if whole { &[("measure", "yes")] } else { &[] });
@@ -196,7 +200,12 @@ fn write_event(xml: &mut Xml, event: &Event, whole: bool, place: &Place) {
     }
     for (index, head) in event.heads.iter().enumerate() {
         let dynamics = format!("{:.2}", f64::from(head.velocity) * 100.0 / FORTE);
-        xml.element("note", &[("dynamics", &dynamics)], |xml| write_head(xml, event, index, head, place));
+        xml.element("note", &[("dynamics", &dynamics)], |xml| {
+            write_head(xml, event, index, head, place);
+            if let Some(syllable) = lyric.filter(|_| index == 0) {
+                write_lyric(xml, syllable);
+            }
+        });
     }
 }
 
@@ -257,6 +266,19 @@ fn write_head(xml: &mut Xml, event: &Event, index: usize, head: &Head, place: &P
         }
     }
     write_notations(xml, event, Some((index, head)));
+}
+
+fn write_lyric(xml: &mut Xml, syllable: &Syllable) {
+    xml.element("lyric", &[("number", "1")], |xml| {
+        let syllabic = match (syllable.from, syllable.on) {
+            (false, false) => "single",
+            (false, true) => "begin",
+            (true, true) => "middle",
+            (true, false) => "end",
+        };
+        xml.text("syllabic", syllabic);
+        xml.text("text", &syllable.text);
+    });
 }
 
 /// Type, dots, what `between` writes, and the time of a tuplet.
