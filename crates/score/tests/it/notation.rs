@@ -550,6 +550,10 @@ fn words_are_sung_on_the_notes_they_were_sung_on() {
     );
     assert_eq!(again.texts[2].at.0 * 480, score.texts[2].at.0 * u32::from(again.ppq.get()));
     assert!(again.texts.iter().all(|text| text.track == "Voice"));
+    let text = abc::write(&score).expect("written");
+    assert!(text.contains("\nw: Hal-lo, big~&~<small> | * world\n"), "{text}");
+    let again = abc::read(&text).expect("read");
+    assert_eq!(words(&again), words(&score));
     // Words that go with no track, a little beside their notes, belong to who sings there.
     let mut loose = score.clone();
     loose.texts.iter_mut().for_each(|text| (text.track, text.at) = (String::new(), Tick(text.at.0 + 3)));
@@ -591,4 +595,8 @@ fn each_time_through_a_repeat_has_its_verse() {
         (8 * ppq, "last", name),
     ];
     assert_eq!(words(&score), expected);
+    let tune = "X:1\nM:2/4\nL:1/4\nV:1 name=\"V\"\nK:C\n|: C D :| E z |\nw: O-ne | last\nw: A B\n[CE] F |]\nw: * end\n";
+    let score = abc::read(tune).expect("read");
+    let expected = [(0, "O-"), (480, "ne"), (960, "A"), (1440, "B"), (1920, "last"), (3360, "end")];
+    assert_eq!(words(&score), expected.map(|(at, text)| (at, text, "V")));
 }

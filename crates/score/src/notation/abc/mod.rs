@@ -7,6 +7,7 @@ mod field;
 mod length;
 mod music;
 mod read;
+mod words;
 mod write;
 
 pub use read::{read, read_all};

@@ -3,6 +3,7 @@
 use super::super::assemble::{FALLBACK, Measure, Tone, VELOCITY};
 use super::field::KeyField;
 use super::length::Length;
+use super::words::{self, Step};
 use crate::Meter;
 use crate::harmony::{Chord, Letter, NoteName, parse_symbol};
 use std::collections::BTreeMap;
@@ -48,6 +49,9 @@ pub(super) struct Voice {
     tuplet: Option<(Length, u32)>,
     broken: Option<Length>,
     last: Option<Last>,
+    /// Of the last line of music: its first bar, the bar and tick of each note or chord, and how many lines of words stand
+    /// under it.
+    line: (usize, Vec<(usize, f64)>, u32),
     /// By overlay: pitches of its last chord that go on, with their letter and octave.
     tied: BTreeMap<u32, Vec<(u8, usize, i32)>>,
 }
@@ -83,6 +87,7 @@ impl Voice {
             tuplet: None,
             broken: None,
             last: None,
+            line: (0, Vec::new(), 0),
             tied: BTreeMap::new(),
         }
     }
@@ -173,6 +178,9 @@ impl Voice {
         if let Some(factor) = self.broken.take() {
             length = length.times(factor)?;
         }
+        if !notes.is_empty() && self.overlay == 0 {
+            self.line.1.push((self.measures.len(), Voice::ticks(self.at)));
+        }
         let first = self.current.tones.len();
         let tied = self.tied.remove(&self.overlay).unwrap_or_default();
         for note in notes {
@@ -195,6 +203,32 @@ impl Voice {
         self.last = Some(Last { at: self.at, length, tones: first });
         self.at = self.at.plus(length)?;
         Some(())
+    }
+
+    /// A line of music begins.
+    pub fn start_line(&mut self) {
+        self.line = (self.measures.len(), Vec::new(), 0);
+    }
+
+    /// A line of words under the last line of music, each the next verse.
+    pub fn sing(&mut self, words: &str) {
+        self.line.2 += 1;
+        let (mut bar, verse) = (self.line.0, self.line.2);
+        let mut places = self.line.1.iter().peekable();
+        for step in words::read(words) {
+            match step {
+                Step::Bar => {
+                    bar += 1;
+                    while places.next_if(|(at, _)| *at < bar).is_some() {}
+                }
+                Step::Note => _ = places.next(),
+                Step::Syllable(text) => {
+                    let Some(&(bar, at)) = places.next() else { return };
+                    let measure = self.measures.get_mut(bar).unwrap_or(&mut self.current);
+                    measure.lyrics.push((at, (verse, text)));
+                }
+            }
+        }
     }
 
     /// `-` behind a chord, or apart from its note.

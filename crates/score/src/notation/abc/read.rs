@@ -1,6 +1,6 @@
 //! ABC to [`Score`]: a track for each voice, repeats played.
 //!
-//! Lenient as the standard asks: what is unknown is skipped. Grace notes, decorations, lyrics, slurs and the order of
+//! Lenient as the standard asks: what is unknown is skipped. Grace notes, decorations, slurs and the order of
 //! parts (`P:`) are left out; every note has velocity 80. Voices in braces of `%%score` are one track.
 
 use super::super::assemble::{self, FALLBACK};
@@ -149,7 +149,11 @@ impl Tune {
         {
             return self.field(char::from(bytes[0]), line[2..].trim());
         }
-        if self.in_body && !line.trim().is_empty() { self.music(line) } else { Ok(()) }
+        if self.in_body && !line.trim().is_empty() {
+            self.voice().start_line();
+            return self.music(line);
+        }
+        Ok(())
     }
 
     fn directive(&mut self, text: &str) {
@@ -226,6 +230,7 @@ impl Tune {
                     self.voice().set_tempo(bpm);
                 }
             }
+            'w' if self.in_body => self.voice().sing(text),
             'V' => self.select(text)?,
             'K' => {
                 let key = field::key(text);
@@ -565,6 +570,7 @@ fn coarsen(score: &mut Score) {
     let marks =
         score.tempos.changes().iter().map(|it| it.0).chain(score.meters.changes().iter().map(|it| it.0));
     let others = score.keys.iter().map(|it| it.at).chain(score.chords.iter().map(|it| it.at));
+    let others = others.chain(score.texts.iter().map(|it| it.at));
     if !notes.chain(marks).chain(others).all(|tick| tick.0.is_multiple_of(step)) {
         return;
     }
@@ -581,6 +587,9 @@ fn coarsen(score: &mut Score) {
     }
     for chord in &mut score.chords {
         chord.at = smaller(chord.at);
+    }
+    for text in &mut score.texts {
+        text.at = smaller(text.at);
     }
     score.ppq = Ppq::DEFAULT;
 }

@@ -5,6 +5,7 @@
 
 use super::super::layout::{Clef, Event, Head, KeySign, Mark, Part, Sheet, VoiceBar};
 use super::super::layout::{QUARTER, signature};
+use super::words;
 use crate::harmony::Key;
 use crate::{Result, Score};
 use std::fmt::Write;
@@ -40,15 +41,44 @@ pub fn write(score: &Score) -> Result<String> {
     for (number, (part, staff)) in voices.iter().enumerate() {
         _ = writeln!(text, "V:{}", number + 1);
         _ = writeln!(text, "%%MIDI channel {}\n%%MIDI program {}", part.channel + 1, part.program);
+        let (mut words, mut sings) = (String::new(), false);
         for index in 0..sheet.bars.len() {
             let marks = if number == 0 { marks(&sheet, index) } else { Vec::new() };
             bar(&mut text, &sheet, index, &part.staves[*staff].bars[index], &marks);
             let last = index + 1 == sheet.bars.len();
             text.push_str(if last { " |]" } else { " |" });
-            text.push(if last || (index + 1) % BARS_A_LINE == 0 { '\n' } else { ' ' });
+            if *staff == 0 {
+                sings |= sing(&mut words, part, index);
+            }
+            let ends = last || (index + 1) % BARS_A_LINE == 0;
+            text.push(if ends { '\n' } else { ' ' });
+            if ends && sings {
+                _ = writeln!(text, "w: {}", words.trim_end_matches(['*', '|', ' ']));
+            }
+            if ends {
+                (words, sings) = (String::new(), false);
+            }
         }
     }
     Ok(text)
+}
+
+/// Writes what is sung in a bar, note for note; whether anything is.
+fn sing(words: &mut String, part: &Part, bar: usize) -> bool {
+    let notes = part.staves[0].bars[bar][0].events.iter().filter(|event| !event.is_rest());
+    let mut sings = false;
+    for event in notes {
+        let begins = event.heads.first().is_some_and(|head| !head.tied_from);
+        match part.lyric(bar, event.at).filter(|_| begins) {
+            Some(syllable) => {
+                words.push_str(&words::write(&syllable.text, syllable.on));
+                sings = true;
+            }
+            None => words.push_str("* "),
+        }
+    }
+    words.push_str("| ");
+    sings
 }
 
 /// Each staff with its part.
