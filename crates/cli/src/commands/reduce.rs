@@ -31,8 +31,9 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     clock.lap("load");
     let mut delivery = options.files.plan(1, Sound::Acoustic, session.json)?;
     let (key, tempo) = (heard.key, heard.tempo);
-    let lead = Lead::from(heard);
-    let score = lead.score(key, tempo);
+    let lead = Lead::from(heard.clone());
+    let mut score = lead.score(key, tempo);
+    score.texts = heard.words(&input.score, score.ppq, &score.tracks[0].name);
     delivery.write(0, &score, || piano_roll(&score), None)?;
     let (files, has_stdout) = delivery.summary();
     delivery.commit()?;

@@ -2,13 +2,18 @@
 
 use crate::run::Place;
 use partita_score::{
-    Control, ControlKind, DrumClass, Meter, MeterMap, Note, Score, TempoMap, Tick, Track, midi,
+    Control, ControlKind, DrumClass, Meter, MeterMap, Note, Score, TempoMap, Text, TextKind, Tick, Track,
+    midi,
 };
 
 const SAMPLE: &str = "drummer7-hiphop-100-4-4.mid";
 
 fn note(onset: u32, end: u32, pitch: u8, velocity: u8) -> Note {
     Note { onset: Tick(onset), end: Tick(end), pitch, velocity }
+}
+
+fn word(at: u32, kind: TextKind, text: &str, track: &str) -> Text {
+    Text { at: Tick(at), kind, text: text.into(), track: track.into() }
 }
 
 /// Four bars of a rock beat at 96 ticks a quarter with a bass, a bend and a drum no class knows, as `song.mid`.
@@ -33,6 +38,7 @@ fn song(place: &Place) -> Score {
             Track { name: "Bass".into(), channel: 1, program: 33, notes: bass, controls: vec![bend] },
             Track { name: "Kit".into(), channel: 9, program: 0, notes: drums, controls: Vec::new() },
         ],
+        texts: vec![word(0, TextKind::Copyright, "nobody", ""), word(768, TextKind::Marker, "B", "")],
         ..Score::default()
     };
     place.write("song.mid", &midi::write(&score));
@@ -229,5 +235,42 @@ fn any_tempo_of_a_file_can_be_worked_on() {
             place.ok(&format!("{line} --seed 1 -o new.mid -f"));
             assert_eq!(place.score("new.mid").tempos, score.tempos, "{line}");
         }
+    }
+}
+
+#[test]
+fn words_stay_with_a_melody_whatever_is_made_of_it() {
+    let place = Place::new();
+    let notes = [60, 62, 64, 65, 67, 65, 64, 62, 60, 64, 67, 72, 71, 67, 62, 60];
+    let notes = (0..).zip(notes).map(|(beat, pitch)| note(beat * 480, beat * 480 + 480, pitch, 80)).collect();
+    let texts = vec![
+        word(0, TextKind::Marker, "Verse", ""),
+        word(0, TextKind::Lyric, "Hal-", "Tune"),
+        word(480, TextKind::Lyric, "lo", "Tune"),
+        word(7200, TextKind::Lyric, "end", "Tune"),
+    ];
+    let tune = Track { name: "Tune".into(), notes, ..Track::default() };
+    let score = Score { tracks: vec![tune], texts: texts.clone(), ..Score::default() };
+    place.write("tune.mid", &midi::write(&score));
+    for line in [
+        "infill tune.mid --bars 2-2 --seed 1 -o a.mid",
+        "continue tune.mid --bars 2 --seed 1 -o a.mid",
+        "harmonize tune.mid --seed 1 -o a.mid",
+        "vary tune.mid --seed 1 -o a.mid",
+        "arrange tune.mid --chords C --bass roots --piano held -o a.mid",
+        "convert tune.mid -o a.mid",
+    ] {
+        place.ok(&format!("{line} -f"));
+        assert_eq!(place.score("a.mid").texts, texts, "{line}");
+    }
+    place.ok("reduce tune.mid -o a.mid -f");
+    let mut reduced = texts.clone();
+    reduced.iter_mut().filter(|text| !text.track.is_empty()).for_each(|text| text.track = "melody".into());
+    assert_eq!(place.score("a.mid").texts, reduced);
+    for notation in ["a.musicxml", "a.abc"] {
+        place.ok(&format!("convert tune.mid -o {notation}"));
+        place.ok(&format!("convert {notation} -o b.mid -f"));
+        let read = place.score("b.mid").texts;
+        assert_eq!(read, texts[1..], "{notation}");
     }
 }

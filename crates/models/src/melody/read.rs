@@ -2,7 +2,7 @@
 
 use partita_score::demands::cells_per_bar;
 use partita_score::harmony::{Key, Unit, find_key, recognize};
-use partita_score::{ChordChange, Meter, Note, Score, Tick};
+use partita_score::{ChordChange, Meter, Note, Ppq, Score, Text, Tick};
 use partita_tokens::song::{
     CELLS, CHORD_GRID, ChordClass, MAX_CELLS_PER_BAR, PITCHES, Part, Piece, PieceNote,
 };
@@ -129,6 +129,20 @@ fn line(notes: &[Note], cell: impl Fn(Tick) -> u32) -> (Vec<PieceNote>, Vec<usiz
 }
 
 impl Heard {
+    /// What is said of the whole score and sung to the melody, for one of `ppq` ticks a quarter in which the melody's track
+    /// is called `name`.
+    pub fn words(&self, score: &Score, ppq: Ppq, name: &str) -> Vec<Text> {
+        let own = &score.tracks[self.track].name;
+        let tick = |at: Tick| at.beats(score.ppq).ticks(ppq);
+        let kept = score.texts.iter().filter(|text| text.track.is_empty() || text.track == *own);
+        let word = |text: &Text| Text {
+            at: tick(text.at),
+            track: if text.track.is_empty() { String::new() } else { name.to_owned() },
+            ..text.clone()
+        };
+        kept.map(word).collect()
+    }
+
     /// The score with the melody's notes in `replaced` (which of them, one flag each) taken out and `new` notes put in;
     /// all else stays as it is, tick for tick. A new note gives way to kept ones that ring a little past their cell.
     pub fn splice(&self, score: &Score, replaced: &[bool], new: &[PieceNote], velocity: u8) -> Score {
