@@ -40,7 +40,7 @@ pub struct Options {
     /// Bars to accompany anew, the first is 1; all of the melody if left out
     #[arg(long, value_name = "FIRST-LAST", value_parser = options::bar_range, allow_hyphen_values = true)]
     bars: Option<BarRange>,
-    /// Key, as in "F# minor": nothing new sounds outside its scale but tones of the chord; `any` for none. That of the
+    /// Key, as in "F# minor": nothing new sounds outside its scale but tones of the chord and its written bass; `any` for none. That of the
     /// input if left out
     #[arg(long, value_name = "KEY|any")]
     key: Option<String>,
@@ -122,7 +122,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     let mut delivery = options.files.plan(tokens.variations, Sound::Acoustic, session.json)?;
     let seed = tokens.seed.unwrap_or_else(options::random_seed);
     let key = obey::key(options.key.as_deref(), heard.key)?;
-    let sheets = sheets(options, session, &compute, &input, &heard, (key, seed))?;
+    let sheets = sheets(options, session, &compute, &input, &heard, (key, seed, &bars))?;
     let asked = requests(options, players, &input, &heard, &sheets, (key, seed, &bars))?;
     let made = match &arranger {
         Some(arranger) => progress::lead(session, |watch| arranger.arrange_all(&compute, &asked, watch)),
@@ -140,7 +140,7 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
         .zip(&sheets.leads)
         .map(|(take, lead)| {
             let score = splice(&input.score, &heard, take, &bars, &touched);
-            if sheets.is_as_in(&options.harmony) { score } else { lead.rename_chords(score) }
+            if sheets.is_as_in(&options.harmony) { score } else { lead.rename_chords(score, &bars) }
         })
         .collect();
     if let Some(folder) = &options.stems {
@@ -206,7 +206,7 @@ fn sheets(
     compute: &Compute,
     input: &Input,
     heard: &Heard,
-    (key, seed): (Option<Key>, u64),
+    (key, seed, bars): (Option<Key>, u64, &Range<u32>),
 ) -> Result<Sheets> {
     if options.harmony.is_none() {
         return Err(Error::usage(
@@ -220,14 +220,20 @@ fn sheets(
         let leads = (0..tokens.variations).map(|variation| Lead { variation, ..lead.clone() }).collect();
         Sheets { source: Some(source), leads, writer: None }
     };
-    let demands = Demands::new(heard.piece.meter, heard.piece.bars, heard.tempo);
+    let demands = Demands::new(heard.piece.meter, bars.end - bars.start, heard.tempo);
     let mut rng = Rng::new(seed, BEFORE);
     let asked = options.harmony.chords(key, &demands, &mut || rng.f64())?;
+    let length = heard.piece.cells_per_bar();
+    let source = arrange::source(&input.score, heard);
     if !asked.is_empty() {
-        return Ok(sheets(Source::Given, asked));
+        let asked = asked.into_iter().map(|(at, chord)| (at + bars.start * length, chord)).collect();
+        let own = source.map_or(vec![], |_| heard.chords.clone());
+        let cells = bars.start * length..bars.end * length;
+        let chords = melody::replace_chords(own, asked, cells, heard.piece.bars * length);
+        return Ok(sheets(Source::Given, chords));
     }
     // What a line alone makes of chords is a guess that the writer does better.
-    if let Some(source) = arrange::source(&input.score, heard) {
+    if let Some(source) = source {
         return Ok(sheets(source, heard.chords.clone()));
     }
     let writer = model::writer_beside(session)?;

@@ -109,6 +109,13 @@ pub fn run(options: &Options, session: &Session) -> Result<()> {
     request.fill = options.fill;
     request.bass = options.bass.unwrap_or(request.bass);
     request.chords = options.comping.unwrap_or(request.chords);
+    let leaves = |part: &str| options.without.iter().any(|name| name == part);
+    if leaves("bass") {
+        request.bass = Make::Keep;
+    }
+    if leaves("chords") {
+        request.chords = Make::Keep;
+    }
     if options.straight {
         request.feel = Feel::Straight;
     }

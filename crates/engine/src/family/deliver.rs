@@ -265,8 +265,9 @@ fn sound(
 ) -> Result<Vec<u8>, Fault> {
     let stop = RefCell::new(stop);
     let stop = || (*stop.borrow_mut())();
-    let pcm = partita_audio::render_until(score, &wanted.render_options(), &stop).map_err(silent)?;
-    encode(&pcm, &stop).map_err(silent)
+    let pcm = partita_audio::render_until(score, &wanted.render_options(), &stop)
+        .map_err(|error| silent(&error))?;
+    encode(&pcm, &stop).map_err(|error| silent(&error))
 }
 
 /// A WAV file of each track that has notes, with its name.
@@ -278,20 +279,20 @@ fn stems(
     let stop = RefCell::new(stop);
     let stop = || (*stop.borrow_mut())();
     let options = wanted.render_options();
-    let measured = Stems::of(score, &options, &stop).map_err(silent)?;
+    let measured = Stems::of(score, &options, &stop).map_err(|error| silent(&error))?;
     let file = |(name, stem): (String, Score)| {
-        let pcm = measured.render(&stem, &stop).map_err(silent)?;
-        Ok((name, wav(&pcm, &stop).map_err(silent)?))
+        let pcm = measured.render(&stem, &stop).map_err(|error| silent(&error))?;
+        Ok((name, wav(&pcm, &stop).map_err(|error| silent(&error))?))
     };
     file_stems(score).into_iter().map(file).collect()
 }
 
 /// Why there is no sound.
-fn silent(error: partita_audio::Error) -> Fault {
+fn silent(error: &partita_audio::Error) -> Fault {
     match error {
         partita_audio::Error::Stopped => cancelled(),
-        partita_audio::Error::EmptyScore => unfit("input", &error),
-        _ => unfit("files", &error),
+        partita_audio::Error::EmptyScore => unfit("input", error),
+        _ => unfit("files", error),
     }
 }
 

@@ -76,7 +76,9 @@ pub(crate) fn delivered(fields: &mut Delivered, offer: &Offer, problems: &mut Pr
         problems.add("output_format", "notes, midi or full", "tokens, which there are none of here");
     }
     if *fields.output_format == Some(OutputFormat::Research) && !offer.has_research {
-        problems.add("output_format", "notes, midi, tokens or full", "research, which there is none of here");
+        let tokens = if offer.has_tokens { "tokens, " } else { "" };
+        let allowed = format!("notes, midi, {tokens}or full");
+        problems.add("output_format", &allowed, "research, which there is none of here");
     }
     let files = fields.files.get_or_insert_with(|| offer.files.to_vec());
     once(files, problems);

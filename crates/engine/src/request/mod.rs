@@ -436,7 +436,7 @@ request! {
     }
 
     /// Melody, chords, bass and drums together. `style` is that of the drums, which the others follow, and `model` writes
-    /// the melody.
+    /// the melody: range, grid, leaps, density, `forbid` and `require` are asked of it. All keep to the key or the chord.
     Song [composed sampled modelled delivered ordered] {
         /// Bars; 16 if left out.
         #[serde(deserialize_with = "whole::option::<_, _, 1, 32>")]

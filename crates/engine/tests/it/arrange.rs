@@ -36,7 +36,7 @@ fn tune() -> Value {
     json!({ "notes": (0..).zip(tune).map(note).collect::<Vec<_>>(), "tempo": 72.5 })
 }
 
-fn body(more: Value) -> Value {
+fn body(more: &Value) -> Value {
     let mut body = json!({ "input": tune(), "chords": "G D | Em C | G D | C G", "seed": 3 });
     body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     body
@@ -44,7 +44,7 @@ fn body(more: Value) -> Value {
 
 #[test]
 fn a_melody_keeps_its_notes_over_a_bass_and_a_piano() {
-    let asked = body(json!({ "variations": 2, "piano_range": [48, 72], "stems": true }));
+    let asked = body(&json!({ "variations": 2, "piano_range": [48, 72], "stems": true }));
     let mut ear = Ear::default();
     let whole = heard(&asked, &mut ear).expect("plays");
     assert_eq!(made(&asked).files, whole.files);
@@ -83,7 +83,7 @@ fn a_melody_keeps_its_notes_over_a_bass_and_a_piano() {
 
 #[test]
 fn rules_play_as_told_and_bars_are_made_anew_alone() {
-    let by_rule = made(&body(json!({ "bass": "walking", "piano": "held" })));
+    let by_rule = made(&body(&json!({ "bass": "walking", "piano": "held" })));
     let by = by_rule.outcome.takes[0].made.clone().expect("who made it");
     assert_eq!([&by["bass"], &by["piano"]], ["rule walking", "rule held"]);
     assert_eq!(by_rule.outcome.metrics.tokens, 0);
@@ -107,8 +107,40 @@ fn rules_play_as_told_and_bars_are_made_anew_alone() {
 }
 
 #[test]
+fn a_written_bass_is_played_also_outside_the_key_and_chords_change_in_their_bars_alone() {
+    let line = "Am | Am/G# | Am/G | Am/F#";
+    for player in ["roots", "walking", "model"] {
+        let played =
+            made(&body(&json!({ "key": "A minor", "chords": line, "bass": player, "piano": "held" })));
+        let score = midi::read(file(&played, ".mid")).expect("MIDI");
+        let bar = 4 * u32::from(score.ppq.get());
+        for (index, class) in [9, 8, 7, 6].into_iter().enumerate() {
+            let first = notes(&score, "bass").iter().find(|note| note.onset.0 == index as u32 * bar);
+            assert_eq!(first.expect("a bass").pitch % 12, class, "{player}, bar {index}");
+        }
+    }
+    let before = made(&body(&json!({ "bass": "roots", "piano": "held", "chords": "G | Em | C | D" })));
+    let input = json!({ "midi": STANDARD.encode(file(&before, ".mid")) });
+    let after = made(
+        &json!({ "input": input, "bars": [2, 2], "chords": "Cm", "bass": "roots", "key": "any", "seed": 1 }),
+    );
+    let told = |made: &Made| -> Vec<(f64, String)> {
+        let chords = made.outcome.chords.as_ref().expect("chords").iter();
+        chords.map(|it| (it.start, it.chord.clone())).collect()
+    };
+    let expected = [(0.0, "G"), (4.0, "Cm"), (8.0, "C"), (12.0, "D")];
+    assert_eq!(told(&after), expected.map(|(at, chord)| (at, chord.to_owned())));
+    let [before, after] = [&before, &after].map(|made| midi::read(file(made, ".mid")).expect("MIDI"));
+    let changes = |score: &Score| {
+        score.chords.iter().map(|it| it.chord.as_ref().map(ToString::to_string)).collect::<Vec<_>>()
+    };
+    assert_eq!(changes(&after)[2..], changes(&before)[2..]);
+    assert_eq!(changes(&after)[1].as_deref(), Some("Cm"));
+}
+
+#[test]
 fn what_cannot_be_accompanied_is_refused_at_its_fields() {
-    let asked = |more: Value| pointers("arrange", body(more));
+    let asked = |more: Value| pointers("arrange", body(&more));
     assert_eq!(asked(json!({ "bass": "tuba", "piano": "drums" })), ["#/bass", "#/piano"]);
     assert_eq!(asked(json!({ "bass": "keep", "piano": "keep" })), ["#/piano"]);
     assert_eq!(
@@ -119,6 +151,11 @@ fn what_cannot_be_accompanied_is_refused_at_its_fields() {
         asked(json!({ "piano": "held", "density": 0.5, "register": 60 })),
         ["#/density", "#/register"]
     );
+    assert_eq!(
+        asked(json!({ "piano": "none", "bass": "roots", "piano_range": [40, 60] })),
+        ["#/piano_range"]
+    );
+    assert_eq!(asked(json!({ "piano_range": [33, 60], "register": 100 })), ["#/register"]);
     assert_eq!(asked(json!({ "chords": "G H" })), ["#/chords"]);
     assert_eq!(asked(json!({ "progression": "ii-V-I" })), ["#/progression"]);
     assert_eq!(asked(json!({ "bars": [2, 9] })), ["#/bars"]);
@@ -130,5 +167,5 @@ fn what_cannot_be_accompanied_is_refused_at_its_fields() {
     assert_eq!(fault.errors[0].pointer, "#/input/notes");
     assert!(fault.errors[0].detail.contains("/api/v1/harmonize"), "{fault:?}");
     let mut ear = Ear { stop_after: Some(2), ..Ear::default() };
-    assert_eq!(heard(&body(json!({})), &mut ear).expect_err("stopped").code, Code::Cancelled);
+    assert_eq!(heard(&body(&json!({})), &mut ear).expect_err("stopped").code, Code::Cancelled);
 }

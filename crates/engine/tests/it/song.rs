@@ -43,7 +43,7 @@ async fn a_song_has_aligned_parts_in_its_key_and_the_same_bytes_beside_others() 
     let dir = tempfile::tempdir().expect("a folder");
     let engine = engine(dir.path()).await;
     let body = json!({ "style": "jazz", "key": "G minor", "bars": 4, "tempo": 120, "seed": 11, "stems": true,
-        "chords": "Gm7 C7 | Fmaj7 | Eb7 D7 | Gm", "bass": "model", "cadence": true });
+        "chords": "Gm7 C7/Bb | Fmaj7 | Eb7/Db D7 | Gm", "bass": "model", "cadence": true });
     let alone = play(&engine, "song", &body).await;
     let whole = score(&engine, &alone).await;
     let names: Vec<&str> = whole.tracks.iter().map(|track| track.name.as_str()).collect();
@@ -93,6 +93,11 @@ fn a_song_is_complete_before_it_is_played_and_refused_at_its_fields() {
     assert_eq!(asked(json!({ "drummer": "nobody" })), ["#/drummer"]);
     assert_eq!(asked(json!({ "model": "drums" })), ["#/model"]);
     assert_eq!(asked(json!({ "without": ["melody", "chords", "bass", "drums"] })), ["#/without"]);
+    assert_eq!(asked(json!({ "without": ["drums", "drums"] })), ["#/without/1"]);
+    assert_eq!(
+        asked(json!({ "without": ["bass", "drums"], "bass": "roots", "fill": true })),
+        ["#/bass", "#/fill"]
+    );
     assert_eq!(asked(json!({ "require": ["C2"], "range": [60, 72] })), ["#/range", "#/require"]);
     assert_eq!(asked(json!({ "time_signature": [4, 3], "tempo": 20 })), ["#/tempo", "#/time_signature"]);
     assert_eq!(asked(json!({ "variations": 64, "bars": 32, "tempo": 40, "stems": true })), ["#/files"]);

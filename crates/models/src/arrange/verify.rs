@@ -34,7 +34,12 @@ pub fn violations(request: &Request, found: &Arrangement) -> Vec<String> {
         let expected: Vec<_> = given.part(part).iter().filter(|note| !open(note)).collect();
         check(kept == expected, format!("{part:?}: kept {kept:?} of {expected:?}"));
         for note in &fresh {
-            let fits = rules.pitches(piece.chord_at(note.onset)).contains(note.pitch);
+            let class = piece.chord_at(note.onset);
+            let symbol = found.chords.iter().rfind(|(at, _)| *at <= note.onset);
+            let written = symbol.and_then(|(_, chord)| chord.as_ref()).filter(|_| part == Part::Bass);
+            let written = written
+                .map_or(PitchClasses::EMPTY, |chord| PitchClasses::EMPTY.with(chord.bass().pitch_class()));
+            let fits = (rules.pitches(class) | rules.anchored(class, written)).contains(note.pitch);
             check(fits, format!("{part:?}: {note:?} is none of its pitches"));
             check(rules.grid.has(note.onset % length), format!("{part:?}: {note:?} is off {}", rules.grid));
             let end = request.bars.end * length;
@@ -66,7 +71,7 @@ pub fn violations(request: &Request, found: &Arrangement) -> Vec<String> {
             let Some(chord) = chord.as_ref().filter(|_| on && !same && *at >= busy) else { continue };
             if request.bars.contains(&bar) {
                 let note = piece.part(Part::Bass).iter().find(|note| note.onset == *at);
-                let root = note.is_some_and(|note| note.pitch % 12 == chord.root.pitch_class());
+                let root = note.is_some_and(|note| note.pitch % 12 == chord.bass().pitch_class());
                 check(root, format!("{note:?} begins {chord} at {at}"));
             }
         }

@@ -62,6 +62,11 @@ impl<R: Manner> Who<R> {
         format!("model, keep, none or one of {}", R::names())
     }
 
+    /// Whether the part is made anew.
+    pub fn makes(self) -> bool {
+        !matches!(self, Who::Nobody | Who::Make(Make::Keep))
+    }
+
     /// Who makes the part; none for nobody.
     pub fn make(self) -> Option<Make<R>> {
         match self {

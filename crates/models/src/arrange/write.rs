@@ -1,7 +1,6 @@
 //! From requests to arrangements: rules play, prompts and grammars are cut, tokens read back.
 
 use partita_nn::{Rng, Sampler};
-use partita_score::demands::PitchSet;
 use partita_score::harmony::{Chord, Key, NoteName, PitchClasses, symbol};
 use partita_tokens::song::{
     BandConstraints, BandGrammar, Excerpt, Hidden, Part, PartRules, Piece, PieceNote, Prompt, Reader, Token,
@@ -350,8 +349,7 @@ fn anchors(request: &Request, chords: &[(u32, Option<Chord>)]) -> Result<Vec<(u3
             }
             _ => ("its bass", vec![only(chord.bass().pitch_class())]),
         };
-        let pitches = rules.pitches(piece.chord_at(cell));
-        let playable = |classes: &PitchClasses| !(pitches & PitchSet::of_classes(*classes)).is_empty();
+        let playable = |classes: &PitchClasses| !rules.anchored(piece.chord_at(cell), *classes).is_empty();
         let classes = choices.into_iter().find(playable).ok_or_else(|| Error::NoAnchor {
             bar: cell / length + 1,
             chord: symbol(Some(chord)),

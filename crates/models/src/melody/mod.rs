@@ -20,5 +20,6 @@ pub use error::Error;
 pub use read::{Heard, melody_track, read};
 pub use request::{Given, Harmony, Request};
 pub use research::Attention;
+pub use score::replace_chords;
 pub use write::{Lead, Progress, Watch};
 pub use writer::Writer;

@@ -1,5 +1,7 @@
 //! Lead sheets as scores: a track `melody` and a track `chords`.
 
+use std::ops::Range;
+
 use partita_score::demands::strong_cells;
 use partita_score::harmony::{CHORDS_TRACK, Chord, Key, chords_track};
 use partita_score::{ChordChange, MeterMap, Note, Ppq, Score, TempoMap, Tick, Track};
@@ -12,6 +14,22 @@ const MELODY: (u8, u8) = (0, 73);
 const CHORDS: (u8, u8) = (1, 0);
 /// Velocities on strong beats, on other quarters, and between: what a plain reading sounds like.
 const VELOCITIES: [u8; 3] = [96, 88, 80];
+
+/// Chords of a piece by cell.
+type Chords = Vec<(u32, Option<Chord>)>;
+
+/// `own` chords with `asked` ones in `cells`; what sounded at their end goes on there, if it is before `end`.
+pub fn replace_chords(own: Chords, asked: Chords, cells: Range<u32>, end: u32) -> Chords {
+    let back = own.iter().rfind(|(at, _)| *at <= cells.end).map(|(_, chord)| (cells.end, chord.clone()));
+    let (mut chords, later): (Chords, Chords) = own
+        .into_iter()
+        .filter(|(at, _)| !cells.contains(at) && *at != cells.end)
+        .partition(|(at, _)| *at < cells.start);
+    chords.extend(asked);
+    chords.extend(back.filter(|(at, _)| *at < end));
+    chords.extend(later);
+    chords
+}
 
 impl From<Heard> for Lead {
     /// As it was heard, nothing written.
@@ -59,13 +77,33 @@ impl Lead {
         score
     }
 
-    /// `score` with these chord symbols in place of those it had; a track `chords` that it has plays them, and none is added.
-    pub fn rename_chords(&self, score: Score) -> Score {
-        let plays = |track: &Track| track.name == CHORDS_TRACK && !track.is_drums();
-        if score.tracks.iter().any(plays) {
-            return self.harmonize(&score);
+    /// `score` with these chord symbols in some bars in place of those it had there; a track `chords` that it has plays
+    /// them, and none is added.
+    pub fn rename_chords(&self, mut score: Score, bars: &Range<u32>) -> Score {
+        let (ppq, end) = (u64::from(score.ppq.get()), score.end());
+        let tick = |bar: u32| {
+            Tick((u64::from(bar) * u64::from(self.piece.cells_per_bar()) * ppq / u64::from(CELLS)) as u32)
+        };
+        let (from, to) = (tick(bars.start), tick(bars.end));
+        let inside = |at: Tick| (from..to).contains(&at);
+        let back = score.chords.iter().rfind(|change| change.at <= to).cloned();
+        score.chords.retain(|change| !inside(change.at));
+        if let Some(back) = back.filter(|back| back.at < to && to < end) {
+            score.chords.push(ChordChange { at: to, ..back });
         }
-        Score { chords: self.changes(score.ppq), ..score }
+        score.chords.extend(self.changes(score.ppq).into_iter().filter(|change| inside(change.at)));
+        score.chords.sort_by_key(|change| change.at);
+        let played = chords_track(&score.chords, end, 0).notes;
+        let plays = |track: &&mut Track| track.name == CHORDS_TRACK && !track.is_drums();
+        if let Some(track) = score.tracks.iter_mut().find(plays) {
+            track.notes.retain(|note| !inside(note.onset));
+            let before = track.notes.iter_mut().filter(|note| note.onset < from);
+            before.for_each(|note| note.end = note.end.min(from));
+            let new = played.into_iter().filter(|note| inside(note.onset));
+            track.notes.extend(new.map(|note| Note { end: note.end.min(to), ..note }));
+            track.notes.sort_by_key(|note| note.onset);
+        }
+        score
     }
 
     /// As a score at 480 ticks a quarter. Chords are voiced by rule; without any there is no such track.

@@ -80,8 +80,17 @@ pub struct PartRules {
 impl PartRules {
     /// Pitches that may begin under a chord.
     pub fn pitches(&self, chord: Option<ChordClass>) -> PitchSet {
-        let classes = PitchSet::of_classes(self.tones.classes(chord));
-        PitchSet::range(self.range.clone()) & PitchSet::range(PITCHES) & classes & !self.forbidden
+        self.reach() & PitchSet::of_classes(self.tones.classes(chord))
+    }
+
+    /// Pitches of `classes` that a bass may begin a chord with: those that its symbol names count as its tones.
+    pub fn anchored(&self, chord: Option<ChordClass>, classes: PitchClasses) -> PitchSet {
+        let named = matches!(self.tones, Tones::CollectionOrChord(_));
+        (if named { self.reach() } else { self.pitches(chord) }) & PitchSet::of_classes(classes)
+    }
+
+    fn reach(&self) -> PitchSet {
+        PitchSet::range(self.range.clone()) & PitchSet::range(PITCHES) & !self.forbidden
     }
 }
 
@@ -307,7 +316,7 @@ impl BandGrammar {
         let anchors = &self.constraints.anchors;
         let Ok(index) = anchors.binary_search_by_key(&cell, |(at, _)| *at) else { return PitchSet::EMPTY };
         let rules = &self.constraints.rules[Part::Bass.index()];
-        rules.pitches(self.constraints.given.chord_at(cell)) & PitchSet::of_classes(anchors[index].1)
+        rules.anchored(self.constraints.given.chord_at(cell), anchors[index].1)
     }
 
     /// Anchors to come in this bar.

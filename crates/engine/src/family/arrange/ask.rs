@@ -3,7 +3,7 @@
 use std::ops::{Range, RangeInclusive};
 
 use partita_models::arrange::{BassRule, CompRule, Error, Make, Players, Request, Source, Who, source};
-use partita_models::melody::{Harmony, Lead};
+use partita_models::melody::{Harmony, Lead, replace_chords};
 
 use crate::Code;
 use crate::family::harmonic::{Harmonic, Place};
@@ -72,13 +72,21 @@ impl Ask {
             progression: request.progression.as_deref(),
             mood: request.mood.as_deref(),
         };
-        let place = Place { meter: heard.piece.meter, bars: all, given: 0, tempo: heard.tempo, seed };
+        let bars = first - 1..last;
+        let place =
+            Place { meter: heard.piece.meter, bars: last, given: bars.start, tempo: heard.tempo, seed };
         let is_given = harmonic.source(problems) == Harmony::Given;
         if problems.count() > found {
             return None;
         }
+        let length = heard.piece.cells_per_bar();
         let (chords, told, renames) = match source(&tune.score, heard) {
-            _ if is_given => (harmonic.read(key.unwrap_or_default(), &place, problems)?, "given", true),
+            own if is_given => {
+                let asked = harmonic.read(key.unwrap_or_default(), &place, problems)?;
+                let own = own.map_or(vec![], |_| heard.chords.clone());
+                let cells = bars.start * length..bars.end * length;
+                (replace_chords(own, asked, cells, all * length), "given", true)
+            }
             Some(Source::Given) => (heard.chords.clone(), "given", false),
             Some(Source::Recognized) => (heard.chords.clone(), "rule recognized", true),
             None => {
@@ -90,7 +98,6 @@ impl Ask {
         };
         let lead = Lead::from(heard.clone()).under(chords);
         let sampling = sampling(&request.sampled(), None);
-        let bars = first - 1..last;
         let requests = (0..request.variations.unwrap_or(1)).map(|variation| {
             let lead = Lead { variation, ..lead.clone() };
             let usual = Request::under((&tune.score, heard), &lead, players, bars.clone(), key, seed);
@@ -120,6 +127,7 @@ impl Ask {
 pub(super) fn tell(error: &Error, request: &Arrange, music: &str, problems: &mut Problems) {
     let field = match error {
         Error::NoAnchor { .. } if request.bass_range.is_some() => "bass_range",
+        Error::NoAnchor { .. } if request.chords.is_some() => "chords",
         Error::NoAnchor { .. } => "bass",
         Error::Range { field: "range", .. } if request.bass_range.is_some() => "bass_range",
         Error::Range { field: "range", .. } => "piano_range",

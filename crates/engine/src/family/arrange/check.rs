@@ -39,13 +39,26 @@ pub(crate) fn arrange(request: &mut Arrange, music: Option<&Music>, chosen: &Cho
     }
     problems.real("density", "[0, 1]", |density| (0.0..=1.0).contains(&density), request.density);
     problems.whole("register", PITCHES, request.register);
-    let piano = players(request, problems).map(|players| players.piano);
-    if piano.is_some_and(|piano| piano != Who::Make(Make::Model)) {
-        for (field, is_given) in
-            [("density", request.density.is_some()), ("register", request.register.is_some())]
-        {
-            problems.useless(field, is_given, "no model plays the piano");
+    if let Some(players) = players(request, problems) {
+        let is_played = [players.bass.makes(), players.piano.makes()];
+        for (field, range, is_played, part) in [
+            ("bass_range", request.bass_range, is_played[0], "bass"),
+            ("piano_range", request.piano_range, is_played[1], "piano"),
+        ] {
+            problems.useless(field, range.is_some() && !is_played, format_args!("nobody plays a new {part}"));
         }
+        if players.piano != Who::Make(Make::Model) {
+            for (field, is_given) in
+                [("density", request.density.is_some()), ("register", request.register.is_some())]
+            {
+                problems.useless(field, is_given, "no model plays the piano");
+            }
+        }
+    }
+    if let (Some(register), Some([low, high])) = (request.register, request.piano_range)
+        && !(low..=high).contains(&register)
+    {
+        problems.add("register", &format!("within piano_range, {low}..={high}"), register);
     }
     sampled(&mut request.sampled(), check);
     let has_stems = *request.stems.get_or_insert(false);

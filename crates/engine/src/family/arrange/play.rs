@@ -63,7 +63,7 @@ pub(crate) fn arrange(
     for (variation, take) in made.into_iter().flatten().enumerate() {
         tokens += take.ids.len() as u64;
         let new = splice(score, heard, &take, &ask.bars, &ask.players.parts());
-        let score = if ask.renames { ask.lead.rename_chords(new) } else { new };
+        let score = if ask.renames { ask.lead.rename_chords(new, &ask.bars) } else { new };
         tell_bars(&score, variation, bars(&score), meter.beats_per_bar(), report);
         let by = |part: Part| take.made[part.index()].to_string();
         let made = [("bass", by(Part::Bass)), ("chords", ask.chords.into()), ("piano", by(Part::Piano))];

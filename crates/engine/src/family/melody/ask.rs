@@ -2,7 +2,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use partita_models::melody::{Given, Harmony, Request};
+use partita_models::melody::{Given, Harmony, Request, replace_chords};
 use partita_score::demands::Demands;
 use partita_score::harmony::{Chord, Key};
 use partita_score::{Meter, Score};
@@ -152,7 +152,8 @@ impl Ask {
             let asked = std::mem::take(&mut obeyed.demands.chords);
             let cells = new.start * length..new.end * length;
             let is_asked = obeyed.harmony == Harmony::Given;
-            obeyed.demands.chords = if is_asked { under(own, asked, cells, seen * length) } else { own };
+            obeyed.demands.chords =
+                if is_asked { replace_chords(own, asked, cells, seen * length) } else { own };
             obeyed.harmony = Harmony::Given;
         }
         let chords = obeyed.demands.chords.iter();
@@ -236,19 +237,6 @@ fn within(chords: &Chords, cells: Range<u32>) -> Chords {
     let before = chords.iter().rfind(|(at, _)| *at <= cells.start).map(|(_, chord)| (0, chord.clone()));
     let later = chords.iter().filter(|(at, _)| (cells.start + 1..cells.end).contains(at));
     before.into_iter().chain(later.map(|(at, chord)| (at - cells.start, chord.clone()))).collect()
-}
-
-/// `own` chords with `asked` ones in `cells`; what sounded at their end goes on there, if it is before `end`.
-fn under(own: Chords, asked: Chords, cells: Range<u32>, end: u32) -> Chords {
-    let back = own.iter().rfind(|(at, _)| *at <= cells.end).map(|(_, chord)| (cells.end, chord.clone()));
-    let (mut chords, later): (Chords, Chords) = own
-        .into_iter()
-        .filter(|(at, _)| !cells.contains(at) && *at != cells.end)
-        .partition(|(at, _)| *at < cells.start);
-    chords.extend(asked);
-    chords.extend(back.filter(|(at, _)| *at < end));
-    chords.extend(later);
-    chords
 }
 
 pub(crate) fn sampling(fields: &Sampled, penalty: Option<f64>) -> partita_nn::Sampling {

@@ -4,6 +4,7 @@ use partita_models::arrange::{BassRule, CompRule, Make};
 use partita_models::melody;
 use partita_score::harmony::Key;
 
+use crate::Code;
 use crate::family::arrange::check::delivered;
 use crate::family::check::{Catalogue, Check, Chosen, draw, modelled};
 use crate::family::drums::check::manner;
@@ -32,6 +33,19 @@ pub(crate) fn song(request: &mut Song, chosen: &Chosen, catalogue: &dyn Catalogu
         problems.useless(field, is_given, why);
     }
     let without = request.without.get_or_insert_default();
+    if let Some(index) = (1..without.len()).find(|index| without[..*index].contains(&without[*index])) {
+        let detail = "must be there once, got it again";
+        problems.say(Code::InvalidRequest, &format!("without/{index}"), detail, None);
+    }
+    let leaves = |part: SongPart| without.contains(&part);
+    for (field, is_given, part) in [
+        ("bass", request.bass.is_some(), SongPart::Bass),
+        ("comping", request.comping.is_some(), SongPart::Chords),
+        ("drummer", request.drummer.is_some(), SongPart::Drums),
+        ("fill", request.fill == Some(true), SongPart::Drums),
+    ] {
+        problems.useless(field, is_given && leaves(part), format_args!("{} are left out", part.name()));
+    }
     if SongPart::ALL.iter().all(|part| without.contains(part)) {
         problems.add("without", "at most three of melody, chords, bass and drums", "all four");
     }
@@ -82,7 +96,7 @@ pub(crate) fn song(request: &mut Song, chosen: &Chosen, catalogue: &dyn Catalogu
     let takes = lead.variations;
     check.tally.add(&size, files, takes, SAMPLE_RATE, &mut check.problems);
     if has_stems {
-        let parts = SongPart::ALL.len() - request.without.as_ref().map_or(0, Vec::len).min(3);
+        let parts = SongPart::ALL.len() - request.without.as_ref().map_or(0, Vec::len);
         check.tally.add(&size, &[FileFormat::Wav], takes * parts, SAMPLE_RATE, &mut check.problems);
     }
 }

@@ -30,6 +30,13 @@ pub(crate) fn song(model: &Model, request: &Song, report: &mut dyn Report) -> Re
     let mut asked = Request::new(style, lead);
     asked.bass = request.bass.as_deref().and_then(Make::from_name).unwrap_or(asked.bass);
     asked.chords = request.comping.as_deref().and_then(Make::from_name).unwrap_or(asked.chords);
+    let without = request.without.clone().unwrap_or_default();
+    if without.contains(&SongPart::Bass) {
+        asked.bass = Make::Keep;
+    }
+    if without.contains(&SongPart::Chords) {
+        asked.chords = Make::Keep;
+    }
     asked.fill = request.fill == Some(true);
     if request.straight == Some(true) {
         asked.feel = Feel::Straight;
@@ -48,7 +55,6 @@ pub(crate) fn song(model: &Model, request: &Song, report: &mut dyn Report) -> Re
     let songs = write_song(model.writer(), &model.band(), &asked, &mut watch);
     let songs = songs.map_err(|error| fault(error, Words::of(&request.composed())))?;
     let generate_ms = clock.elapsed().as_secs_f64() * 1000.0;
-    let without = request.without.clone().unwrap_or_default();
     let stays = |name: &str| without.iter().all(|part: &SongPart| part.name() != name);
     let (mut tokens, mut pieces) = (0, Vec::new());
     for mut song in songs {

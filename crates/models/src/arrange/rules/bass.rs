@@ -67,7 +67,9 @@ pub fn play(rule: BassRule, sheet: &Sheet, rng: &mut Rng) -> Vec<PieceNote> {
             if left <= owed && !is_change(sheet, cell) {
                 continue;
             }
-            let allowed = sheet.rules.pitches(sheet.piece.chord_at(cell));
+            let class = sheet.piece.chord_at(cell);
+            let own = PitchClasses::EMPTY.with(chord.bass().pitch_class());
+            let allowed = sheet.rules.pitches(class) | sheet.rules.anchored(class, own);
             let Some(pitch) = pitch(tone, sheet, chord, cell, next, before, allowed, rng) else { continue };
             left = left.saturating_sub(1);
             let end = next.min(sheet.silence(cell));

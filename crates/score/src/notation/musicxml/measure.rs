@@ -88,7 +88,8 @@ fn lyric(node: Node<'_, '_>) -> Option<(u32, String)> {
     if sung.is_empty() {
         return None;
     }
-    let last = node.children().filter(|it| it.has_tag_name("syllabic")).filter_map(|it| it.text()).last();
+    let last =
+        node.children().filter(|it| it.has_tag_name("syllabic")).filter_map(|it| it.text()).next_back();
     if matches!(last.map(str::trim), Some("begin" | "middle")) {
         sung.push('-');
     }
