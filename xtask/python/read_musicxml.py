@@ -1,5 +1,5 @@
 """Reads MusicXML with music21 and holds it to the JSON notes of the same piece: python read_musicxml.py NAME..., each
-with NAME.musicxml and NAME.json beside it.
+with NAME.musicxml and NAME.json beside it, and NAME.words where something is sung.
 
 Every warning is an error. Bars must be as long as their metre, and every note that sounds must begin, last and be
 pitched as it does in the JSON.
@@ -7,6 +7,7 @@ pitched as it does in the JSON.
 
 import collections
 import json
+import pathlib
 import sys
 import warnings
 
@@ -49,6 +50,12 @@ def check(name):
         for bar in part.getElementsByClass(music21.stream.Measure):
             length, metre = bar.duration.quarterLength, bar.barDuration.quarterLength
             assert length == metre, f"{name}: bar {bar.number} of {part.partName} lasts {length} of {metre}"
+    words = pathlib.Path(f"{name}.words")
+    if words.exists():
+        notes = [note for part in score.parts for note in part.flatten().notes]
+        sung = [lyric for note in notes for lyric in note.lyrics]
+        found = " ".join(it.text + ("-" if it.syllabic in ("begin", "middle") else "") for it in sung)
+        assert found == words.read_text(encoding="utf-8"), f"{name}: {found} is sung"
     symbols = len(list(score.recurse().getElementsByClass(music21.harmony.ChordSymbol)))
     print(f"{name}: {sum(found.values())} notes, {found_drums} of drums, {symbols} chord symbols")
 

@@ -287,6 +287,31 @@ impl Check<'_> {
     }
 }
 
+/// Looks up a model that plays beside the request's own and writes its proper `name@version` back; `None` after a
+/// problem.
+pub(crate) fn look_up(
+    field: &str,
+    name: &mut String,
+    catalogue: &dyn Catalogue,
+    problems: &mut Problems,
+) -> Option<Description> {
+    if name.len() > LONGEST_NAME {
+        problems.add(field, &format!("at most {LONGEST_NAME} characters"), name.chars().count());
+        return None;
+    }
+    let found = catalogue.resolve(name, draw()).and_then(|name| Ok((catalogue.describe(&name)?, name)));
+    match found {
+        Ok((description, proper)) => {
+            *name = proper;
+            Some(description)
+        }
+        Err(fault) => {
+            problems.say(fault.code, field, fault.message, None);
+            None
+        }
+    }
+}
+
 /// Reads what a checked request asks for.
 ///
 /// # Errors
@@ -511,7 +536,7 @@ fn random() -> u64 {
 }
 
 /// `[0, 1)`
-pub(crate) fn draw() -> f64 {
+fn draw() -> f64 {
     (random() >> 11) as f64 / (1u64 << 53) as f64
 }
 

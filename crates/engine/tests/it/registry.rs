@@ -72,7 +72,7 @@ fn the_newest_version_answers_for_a_plain_name() {
     let registry = place.open();
     let names: Vec<String> =
         registry.list().iter().map(|model| format!("{}@{}", model.name, model.version)).collect();
-    assert_eq!(names, ["brushes@1", "chorale@1", "drums@1", "drums@2", "drums@10", "melody@1"]);
+    assert_eq!(names, ["arrange@1", "brushes@1", "chorale@1", "drums@1", "drums@2", "drums@10", "melody@1"]);
     assert_eq!(registry.resolve("drums", 0.0).as_deref(), Ok("drums@10"));
     assert_eq!(registry.resolve("drums@2", 0.0).as_deref(), Ok("drums@2"));
     let fault = registry.resolve("drms", 0.0).expect_err("unknown");

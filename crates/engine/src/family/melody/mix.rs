@@ -3,15 +3,13 @@
 use super::kind::MelodyKind;
 use crate::Code;
 use crate::family::Catalogue;
-use crate::family::check::{Check, draw};
+use crate::family::check::{Check, look_up};
 use crate::family::model::Kind;
 use crate::request::Mix;
 use crate::request::problems::text;
 
 /// Models beside the request's own.
 const MOST: usize = 4;
-/// Longest name of a model, bytes.
-const LONGEST_NAME: usize = 200;
 
 /// Checks every model and writes its proper `name@version` back. `kind`: of the model that the request itself names.
 pub(crate) fn check(
@@ -30,31 +28,20 @@ pub(crate) fn check(
         let fits = |weight: f64| weight as f32 > 0.0 && weight <= 100.0;
         check.problems.real(&format!("mix/{index}/weight"), "(0, 100]", fits, Some(other.weight));
         let field = format!("mix/{index}/model");
-        if other.model.len() > LONGEST_NAME {
-            let got = other.model.chars().count();
-            check.problems.add(&field, &format!("at most {LONGEST_NAME} characters"), got);
+        let Some(description) = look_up(&field, &mut other.model, catalogue, &mut check.problems) else {
             continue;
-        }
-        let found = catalogue.resolve(&other.model, draw());
-        let found = found.and_then(|name| Ok((catalogue.describe(&name)?, name)));
-        let (description, name) = match found {
-            Ok(found) => found,
-            Err(fault) => {
-                check.problems.say(fault.code, &field, fault.message, None);
-                continue;
-            }
         };
+        let name = &other.model;
         match &description.kind {
             Kind::Melody(other) if other.names() == kind.names() => {}
             Kind::Melody(_) => {
                 let allowed = format!("a model of the styles {}", kind.names().join(", "));
-                check.problems.add(&field, &allowed, format_args!("{}, which has others", text(&name)));
+                check.problems.add(&field, &allowed, format_args!("{}, which has others", text(name)));
             }
             _ => {
-                let detail = format!("must be a model that writes melodies, got {}", text(&name));
+                let detail = format!("must be a model that writes melodies, got {}", text(name));
                 check.problems.say(Code::InvalidRequest, &field, detail, None);
             }
         }
-        other.model = name;
     }
 }

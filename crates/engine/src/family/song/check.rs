@@ -6,7 +6,7 @@ use partita_score::harmony::Key;
 
 use crate::Code;
 use crate::family::arrange::check::delivered;
-use crate::family::check::{Catalogue, Check, Chosen, draw, modelled};
+use crate::family::check::{Catalogue, Check, Chosen, look_up, modelled};
 use crate::family::drums::check::manner;
 use crate::family::harmonic::Place;
 use crate::family::limits::Size;
@@ -20,8 +20,6 @@ use crate::request::{FileFormat, Song, SongPart, fields};
 const USUAL_STYLE: &str = "pop";
 const USUAL_BARS: u32 = 16;
 const SAMPLE_RATE: u32 = 44_100;
-/// Longest name of a model, bytes.
-const LONGEST_NAME: usize = 200;
 
 pub(crate) fn song(request: &mut Song, chosen: &Chosen, catalogue: &dyn Catalogue, check: &mut Check) {
     let found = check.problems.count();
@@ -143,20 +141,5 @@ fn beside(
     catalogue: &dyn Catalogue,
     problems: &mut Problems,
 ) -> Option<Description> {
-    let name = asked.get_or_insert_with(|| usual.to_owned());
-    if name.len() > LONGEST_NAME {
-        problems.add(field, &format!("at most {LONGEST_NAME} characters"), name.chars().count());
-        return None;
-    }
-    let found = catalogue.resolve(name, draw()).and_then(|name| Ok((catalogue.describe(&name)?, name)));
-    match found {
-        Ok((description, proper)) => {
-            *name = proper;
-            Some(description)
-        }
-        Err(fault) => {
-            problems.say(fault.code, field, fault.message, None);
-            None
-        }
-    }
+    look_up(field, asked.get_or_insert_with(|| usual.to_owned()), catalogue, problems)
 }
