@@ -54,8 +54,8 @@ def check(name):
     if words.exists():
         notes = [note for part in score.parts for note in part.flatten().notes]
         sung = [lyric for note in notes for lyric in note.lyrics]
-        found = " ".join(it.text + ("-" if it.syllabic in ("begin", "middle") else "") for it in sung)
-        assert found == words.read_text(encoding="utf-8"), f"{name}: {found} is sung"
+        line = " ".join(it.text + ("-" if it.syllabic in ("begin", "middle") else "") for it in sung)
+        assert line == words.read_text(encoding="utf-8"), f"{name}: {line} is sung"
     symbols = len(list(score.recurse().getElementsByClass(music21.harmony.ChordSymbol)))
     print(f"{name}: {sum(found.values())} notes, {found_drums} of drums, {symbols} chord symbols")
 
