@@ -112,7 +112,11 @@ pub(crate) fn deliver(
     let mut files = Vec::new();
     let mut takes = Vec::with_capacity(pieces.len());
     let count = pieces.len();
-    let number = |variation: usize| if count > 1 { format!("-v{}", variation + 1) } else { String::new() };
+    let file = |variation: usize, ending: &str, media_type: &str, bytes: Vec<u8>| {
+        let number = if count > 1 { format!("-v{}", variation + 1) } else { String::new() };
+        let name = format!("{}{number}{ending}", frame.name);
+        MadeFile { take: Some(variation), item: None, name, media_type: media_type.into(), bytes }
+    };
     for (variation, piece) in pieces.into_iter().enumerate() {
         let notes = notes_of(&piece.score);
         for format in &wanted.files {
@@ -123,37 +127,19 @@ pub(crate) fn deliver(
                 return Err(cancelled());
             }
             let (ending, media_type, bytes) = encode(*format, &piece, &notes, frame, wanted, &mut ask)?;
-            files.push(MadeFile {
-                take: Some(variation),
-                item: None,
-                name: format!("{}{}.{ending}", frame.name, number(variation)),
-                media_type: media_type.into(),
-                bytes,
-            });
+            files.push(file(variation, &format!(".{ending}"), media_type, bytes));
             step += 1;
         }
         if wanted.stems {
             let fraction = from + (1.0 - from) * step as f64 / steps.max(1) as f64;
             let mut ask = || report.progress("render", fraction, step, steps).is_break();
             for (stem, bytes) in stems(&piece.score, wanted, &mut ask)? {
-                files.push(MadeFile {
-                    take: Some(variation),
-                    item: None,
-                    name: format!("{}{}-{stem}.wav", frame.name, number(variation)),
-                    media_type: "audio/wav".into(),
-                    bytes,
-                });
+                files.push(file(variation, &format!("-{stem}.wav"), "audio/wav", bytes));
             }
         }
         let midi = wanted.wants(OutputFormat::Midi).then(|| STANDARD.encode(midi_bytes(&piece)));
         for (ending, media_type, bytes) in piece.extra {
-            files.push(MadeFile {
-                take: Some(variation),
-                item: None,
-                name: format!("{}{}.{ending}", frame.name, number(variation)),
-                media_type: media_type.into(),
-                bytes,
-            });
+            files.push(file(variation, &format!(".{ending}"), media_type, bytes));
         }
         takes.push(Take {
             variation,
